@@ -1,0 +1,1 @@
+"""Ophion's agent framework; plugin authors import from `ophion_agent.plugin`."""

@@ -1,0 +1,147 @@
+"""The control socket: how `ophion-agent tap` and `ophion-agent replay` reach a running agent.
+
+HTTP on a Unix socket that only the agent's user and root can open. docs/operations.md lists what it answers.
+"""
+
+import contextlib
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from ophion_agent.errors import OphionError
+from ophion_agent.info import AgentInfo
+from ophion_agent.otlp_json import encode
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+class Controllable(AgentInfo, Protocol):
+    """What the control socket may do to an agent."""
+
+    async def replay(self, exporter_id: str) -> int:
+        """Send the dead letters of an exporter again."""
+
+    def request_reload(self) -> None:
+        """Read the configuration again."""
+
+
+def default_socket() -> Path:
+    """Return where the control socket stands unless the configuration names another place."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY") or os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return Path(runtime) / "ophion-agent.sock"
+    return Path(tempfile.gettempdir()) / f"ophion-agent-{os.getuid()}" / "control.sock"
+
+
+class ControlServer:
+    """Serves the control socket of one agent."""
+
+    def __init__(self, agent: Controllable, path: str | None) -> None:
+        self._agent = agent
+        self.path = Path(path) if path else default_socket()
+        self._is_default = path is None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Open the socket. One that is in use is an error where the user named it, else a warning: tap is a comfort."""
+        from aiohttp import web
+
+        try:
+            listener = self._bind()
+        except OphionError:
+            if not self._is_default:
+                raise
+            return
+        application = web.Application()
+        application.router.add_get("/edges", self._edges)
+        application.router.add_get("/tap", self._tap)
+        application.router.add_get("/config", self._config)
+        application.router.add_post("/replay", self._replay)
+        application.router.add_post("/reload", self._reload)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+
+    def _bind(self) -> socket.socket:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._is_default and self.path.parent.stat().st_uid != os.getuid():
+            raise OphionError(f"control socket: {self.path.parent} belongs to another user; set service.control.socket")
+        self._remove_stale()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(self.path))
+        except OSError as error:
+            listener.close()
+            raise OphionError(f"control socket: cannot open {self.path}: {error.strerror}") from error
+        finally:
+            os.umask(mask)
+        return listener
+
+    def _remove_stale(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(self.path))
+            except FileNotFoundError:
+                return
+            except OSError:
+                with contextlib.suppress(FileNotFoundError):
+                    self.path.unlink()
+                return
+        raise OphionError(f"control socket: {self.path} is in use by another agent; set service.control.socket")
+
+    async def stop(self) -> None:
+        """Close and remove the socket; safe twice."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+            self.path.unlink(missing_ok=True)
+
+    async def _edges(self, _: "web.Request") -> "web.Response":
+        return _json({"edges": list(self._agent.edges())})
+
+    async def _config(self, _: "web.Request") -> "web.Response":
+        from aiohttp import web
+
+        return web.Response(text=self._agent.effective_config(), content_type="application/yaml")
+
+    async def _tap(self, request: "web.Request") -> "web.StreamResponse":
+        """Stream OTLP-JSON, one request a line, until the client leaves."""
+        from aiohttp import web
+
+        edge = request.query.get("edge", "")
+        try:
+            batches = self._agent.tap(edge)
+        except KeyError:
+            return _json({"error": f"no edge {edge!r}", "edges": list(self._agent.edges())}, 404)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        async for batch in batches:
+            await response.write(encode(batch.view().message) + b"\n")
+        return response
+
+    async def _replay(self, request: "web.Request") -> "web.Response":
+        exporter = request.query.get("exporter", "")
+        try:
+            replayed = await self._agent.replay(exporter)
+        except KeyError:
+            exporters = [queue.exporter for queue in self._agent.queues()]
+            return _json({"error": f"no exporter {exporter!r}", "exporters": exporters}, 404)
+        except OphionError as error:
+            return _json({"error": str(error)}, 503)
+        return _json({"replayed": replayed})
+
+    async def _reload(self, _: "web.Request") -> "web.Response":
+        self._agent.request_reload()
+        return _json({"reload": "requested"}, 202)
+
+
+def _json(body: object, status: int = 200) -> "web.Response":
+    from aiohttp import web
+
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")

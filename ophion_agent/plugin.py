@@ -1,0 +1,120 @@
+"""Everything a plugin author imports.
+
+from ophion_agent.plugin import Components, Config, Logs, Processor, hookimpl
+"""
+
+from ophion_agent.batch import (
+    NO_METADATA,
+    SIGNALS,
+    Batch,
+    Logs,
+    LogsView,
+    Metadata,
+    Metrics,
+    MetricsView,
+    Traces,
+    TracesView,
+    View,
+    points_of,
+)
+from ophion_agent.clock import Clock
+from ophion_agent.component import (
+    Component,
+    Components,
+    Config,
+    Connector,
+    Consumer,
+    Exporter,
+    Extension,
+    Gate,
+    Processor,
+    Receiver,
+    Removed,
+)
+from ophion_agent.context import Context
+from ophion_agent.delivery import (
+    DeadLetterConfig,
+    ExporterConfig,
+    QueueBatchConfig,
+    QueueConfig,
+    RetryConfig,
+    null_is_default,
+)
+from ophion_agent.errors import OphionError, PermanentError, RetryableError, Unauthenticated
+from ophion_agent.fields import ByteSize, Duration, Endpoint, Secret
+from ophion_agent.health import Health, Readiness, Status
+from ophion_agent.hookspecs import hookimpl
+from ophion_agent.info import AgentInfo, ComponentInfo, EdgeInfo, PipelineInfo, QueueInfo
+from ophion_agent.log import Log
+from ophion_agent.self_metrics import Counter
+from ophion_agent.services import (
+    CLIENT_AUTH,
+    QUEUE_STORAGE,
+    SERVER_AUTH,
+    ClientAuth,
+    Provides,
+    QueueStorage,
+    ServerAuth,
+    ServiceKey,
+)
+
+__all__ = [
+    "CLIENT_AUTH",
+    "NO_METADATA",
+    "QUEUE_STORAGE",
+    "SERVER_AUTH",
+    "SIGNALS",
+    "AgentInfo",
+    "Batch",
+    "ByteSize",
+    "ClientAuth",
+    "Clock",
+    "Component",
+    "ComponentInfo",
+    "Components",
+    "Config",
+    "Connector",
+    "Consumer",
+    "Context",
+    "Counter",
+    "DeadLetterConfig",
+    "Duration",
+    "EdgeInfo",
+    "Endpoint",
+    "Exporter",
+    "ExporterConfig",
+    "Extension",
+    "Gate",
+    "Health",
+    "Log",
+    "Logs",
+    "LogsView",
+    "Metadata",
+    "Metrics",
+    "MetricsView",
+    "OphionError",
+    "PermanentError",
+    "PipelineInfo",
+    "Processor",
+    "Provides",
+    "QueueBatchConfig",
+    "QueueConfig",
+    "QueueInfo",
+    "QueueStorage",
+    "Readiness",
+    "Receiver",
+    "Removed",
+    "RetryConfig",
+    "RetryableError",
+    "Secret",
+    "ServerAuth",
+    "ServiceKey",
+    "Status",
+    "Traces",
+    "TracesView",
+    "Unauthenticated",
+    "View",
+    "hookimpl",
+    "null_is_default",
+    "points_of",
+]
