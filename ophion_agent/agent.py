@@ -49,9 +49,13 @@ class Sources:
     def read(self) -> tuple[Check, Registry]:
         """Load the files, the plugins they name, and validate everything."""
         loaded = load(self.configs, self.sets, self.environ)
+        if not loaded.tree and loaded.problems:
+            return Check(None, loaded.problems, loaded.warnings), Registry()
         registry = load_registry(plugin_dirs(loaded.tree, loaded.origins))
         checked = check(loaded.tree, loaded.origins, registry)
-        problems = [*loaded.problems, *checked.problems]
+        # What could not be read has no value, so what the models say about the same place is no news.
+        unread = {problem.path for problem in loaded.problems}
+        problems = [*loaded.problems, *(problem for problem in checked.problems if problem.path not in unread)]
         plan = checked.plan if not problems else None
         return Check(plan, problems, [*loaded.warnings, *checked.warnings]), registry
 
@@ -161,7 +165,7 @@ class Agent:
     async def reload(self) -> bool:
         """Read the configuration again and run it; keep the old one, and say why, when the new one cannot run."""
         try:
-            plan, checked = self.sources.plan()
+            plan, checked = await asyncio.to_thread(self.sources.plan)
         except ConfigError as error:
             for problem in error.problems:
                 self.log.error("reload_refused", problem=str(problem))

@@ -242,6 +242,7 @@ _DURATION_SCHEMA = WithJsonSchema(
     }
 )
 
+
 class ConfigJsonSchema(GenerateJsonSchema):
     """Generates schemas whose defaults read as users write them: `5s`, not 5.0. Pass as `schema_generator`."""
 
@@ -259,19 +260,7 @@ Duration = Annotated[
 ]
 """Seconds, written `200ms`, `5s` or `1m30s`. A bare integer is refused: otelcol would read it as nanoseconds."""
 
-Signedclass ConfigJsonSchema(GenerateJsonSchema):
-    """Generates schemas whose defaults read as users write them: `5s`, not 5.0. Pass as `schema_generator`."""
-
-    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
-        """Return the schema of a field with a default."""
-        described = super().default_schema(schema)
-        default = described.get("default")
-        if described.get("format") == _DURATION_FORMAT and isinstance(default, int | float):
-            described["default"] = format_duration(default)
-        return described
-
-
-Duration = Annotated[
+SignedDuration = Annotated[
     float, BeforeValidator(_signed_duration), PlainSerializer(format_duration, return_type=str), _DURATION_SCHEMA
 ]
 """Seconds that may be negative."""

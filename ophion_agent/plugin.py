@@ -41,7 +41,7 @@ from ophion_agent.delivery import (
     null_is_default,
 )
 from ophion_agent.errors import OphionError, PermanentError, RetryableError, Unauthenticated
-from ophion_agent.fields import ByteSize, Duration, Endpoint, Secret
+from ophion_agent.fields import ByteSize, Duration, Endpoint, Secret, SignedDuration, Text
 from ophion_agent.health import Health, Readiness, Status
 from ophion_agent.hookspecs import hookimpl
 from ophion_agent.info import AgentInfo, ComponentInfo, EdgeInfo, PipelineInfo, QueueInfo
@@ -109,7 +109,9 @@ __all__ = [
     "Secret",
     "ServerAuth",
     "ServiceKey",
+    "SignedDuration",
     "Status",
+    "Text",
     "Traces",
     "TracesView",
     "Unauthenticated",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, SecretStr
 from ophion_agent.component import Component, Config
 from ophion_agent.config import SECTIONS, Plan
 from ophion_agent.config_tree import dump_yaml
+from ophion_agent.fields import ConfigJsonSchema
 
 REDACTED = "[REDACTED]"
 
@@ -75,7 +76,8 @@ def schema_of(components: list[type[Component[Any]]], service: type[Config]) -> 
 def _inline(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
     """Add the schema of a model to `definitions`, prefixed by its module, and return a reference to it."""
     prefix = f"{model.__module__}."
-    schema = model.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}", by_alias=True)
+    template = f"#/$defs/{prefix}{{model}}"
+    schema = model.model_json_schema(ref_template=template, by_alias=True, schema_generator=ConfigJsonSchema)
     for name, definition in schema.pop("$defs", {}).items():
         definitions[prefix + name] = definition
     definitions[prefix + model.__name__] = schema

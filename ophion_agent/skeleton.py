@@ -63,7 +63,8 @@ def _points(label: str) -> dict[str, tuple[int, str, str]]:
 
 
 def _build_file() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(name="ophion/skeleton.proto", package=_PACKAGE, syntax="proto3")
+    # proto2 keeps an empty scope apart from an absent one.
+    file = descriptor_pb2.FileDescriptorProto(name="ophion/skeleton.proto", package=_PACKAGE, syntax="proto2")
     file.dependency.append(_RESOURCE_FILE)
     _message(file, "Scope", scope=(1, "", "bytes"), items=(2, "repeated", "bytes"), schema_url=(3, "", "bytes"))
     _message(
