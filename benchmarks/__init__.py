@@ -1,0 +1,1 @@
+"""Measured claims of Ophion, each a script: `python -m benchmarks` runs the table."""
