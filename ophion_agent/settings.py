@@ -131,7 +131,8 @@ class ControlSettings(Config):
 
     enabled: bool = Field(True, description="Serve the control socket; only the agent's user and root can open it.")
     socket: str | None = Field(
-        None, description="Its path; by default control.sock in $RUNTIME_DIRECTORY or a directory of the user's own."
+        None,
+        description="Its path; by default in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR or the user's own directory.",
     )
 
 
