@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 failed while running; 2 the configuration or the command l
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -77,6 +78,9 @@ def _run(options: argparse.Namespace) -> int:
     from ophion_agent.agent import Agent, Sources
     from ophion_agent.cli_print import print_banner
 
+    # grpc reads these when it is imported: senders could make it write to the console, and a fork would warn.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     agent = Agent(Sources(options.config, options.sets))
     try:
         import uvloop

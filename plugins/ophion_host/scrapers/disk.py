@@ -112,11 +112,14 @@ class DiskScraper(Scraper[DiskConfig]):
 
 
 def linux_disks(host: Host) -> Iterator[Disk]:
-    """Every device and partition in /proc/diskstats; lines with fewer columns than Linux 2.6.25 wrote are left out."""
+    """Every device and partition in /proc/diskstats that was ever used, as gopsutil and so otelcol report them.
+
+    Lines with fewer columns than Linux 2.6.25 wrote are left out.
+    """
     for line in host.read("diskstats").decode("utf-8", "replace").splitlines():
         columns = line.split()
-        if len(columns) >= 14:
-            yield Disk(columns[2], *(int(column) for column in columns[3:14]))
+        if len(columns) >= 14 and any(figures := [int(column) for column in columns[3:14]]):
+            yield Disk(columns[2], *figures)
 
 
 def _add_linux(out: Recorder, disk: Disk) -> None:
