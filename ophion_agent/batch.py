@@ -192,10 +192,14 @@ class Batch:
 
     def __len__(self) -> int:
         if self._payload is None and self._skeleton is None:
-            return self._count_decoded(self.view().scopes())
+            return self._count_decoded(self._message)
         if self._count is None:
-            self._count = self.count_encoded(self.payload)
+            self._count = self._count_unedited()
         return self._count
+
+    def _count_unedited(self) -> int:
+        # A loop over the scopes of a message that is there anyway is cheaper than a second parse.
+        return self.count_encoded(self.payload) if self._message is None else self._count_decoded(self._message)
 
     def __bool__(self) -> bool:
         return True
@@ -205,8 +209,9 @@ class Batch:
         """Count the items of an encoded request without decoding them."""
         return skeleton.count_items(payload)
 
-    def _count_decoded(self, scopes: Iterable[Any]) -> int:
-        return sum(len(getattr(scope, self.view_type.record_field)) for scope in scopes)
+    def _count_decoded(self, message: Any) -> int:
+        records = self.view_type.record_field
+        return sum([len(getattr(scope, records)) for scope in self.view_type(message).scopes()])
 
     def view(self) -> View[Any, Any, Any]:
         """Return the decoded request, to be read only."""
@@ -329,8 +334,12 @@ class Metrics(Batch):
         """Count the data points of an encoded request without decoding them."""
         return skeleton.count_points(payload)
 
-    def _count_decoded(self, scopes: Iterable[Any]) -> int:
-        return sum(len(points_of(metric)) for scope in scopes for metric in scope.metrics)
+    def _count_unedited(self) -> int:
+        # Here a second parse is cheaper: the loop would be over every metric.
+        return self.count_encoded(self.payload)
+
+    def _count_decoded(self, message: Any) -> int:
+        return sum([len(points_of(metric)) for metric in self.view_type(message).records()])
 
     def split(self, max_items: int) -> list[Self]:
         """Split into batches of at most `max_items` data points each, cutting a metric where it must be."""
