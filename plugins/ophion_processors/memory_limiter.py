@@ -17,13 +17,15 @@ from ophion_agent.plugin import (
     RetryableError,
     Traces,
 )
-from ophion_processors.memory_usage import memory_trimmer, resident_bytes, total_bytes
+from ophion_processors.memory_usage import collect_garbage, heap_trimmer, resident_bytes, total_bytes
 
 MIB = 1024 * 1024
 # Resident bytes per encoded byte of a request being decoded: measured 4 for spans, and the encoded form beside it.
 _DECODED_SIZE = 5
 # A reclaim that frees less than this share of the limit did not help, and the next one waits twice as long.
 _EFFECTIVE_SHARE = 0.05
+# Pages are handed back at most this often, between the collections that otelcol's intervals space out.
+_TRIM_SECONDS = 1.0
 
 Records = Traces | Metrics | Logs
 
@@ -98,7 +100,9 @@ class MemoryLimiter(Processor[MemoryLimiterConfig, Traces | Metrics | Logs]):
     def __init__(self, config: MemoryLimiterConfig, context: Context) -> None:
         super().__init__(config, context)
         self.read_usage: Callable[[], int] = resident_bytes
-        self.reclaim: Callable[[], None] = memory_trimmer()
+        self.reclaim: Callable[[], None] = collect_garbage
+        self.trim: Callable[[], None] = heap_trimmer()
+        self._trimmed = float("-inf")
         self._hard = self._soft = self._usage = self._admitted = 0
         self._refusing = False
         self._soft_pace = _Pace(config.min_gc_interval_when_soft_limited, config.max_gc_interval_when_soft_limited)
@@ -170,11 +174,15 @@ class MemoryLimiter(Processor[MemoryLimiterConfig, Traces | Metrics | Logs]):
 
     def _reclaim(self, pace: _Pace) -> None:
         now, before = self.context.clock.monotonic(), self._usage
-        if not pace.due(now):
-            return
-        self.reclaim()
-        self._measure()
-        pace.done(now, before - self._usage >= self._hard * _EFFECTIVE_SHARE, self.config.check_interval)
+        collects = pace.due(now)
+        if collects:
+            self.reclaim()
+        if collects or now - self._trimmed >= _TRIM_SECONDS:
+            self._trimmed = now
+            self.trim()
+            self._measure()
+        if collects:
+            pace.done(now, before - self._usage >= self._hard * _EFFECTIVE_SHARE, self.config.check_interval)
 
     def _switch(self) -> None:
         self._refusing = not self._refusing

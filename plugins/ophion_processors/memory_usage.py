@@ -55,22 +55,19 @@ def _limits_upwards(mount: Path, path: str, name: str) -> Iterator[int]:
             return
 
 
-def memory_trimmer() -> Callable[[], None]:
-    """Return a function that frees garbage and, with glibc, hands free heap pages back to the system.
+def heap_trimmer() -> Callable[[], None]:
+    """Return a function that hands free heap pages back to the system, where the C library can (glibc).
 
-    Without the second step resident memory stays at its peak, and a limit on it would refuse data for ever.
+    Without it resident memory stays at its peak, and a limit on it would refuse data for ever. It takes milliseconds,
+    unlike a collection of garbage, which stops everything.
     """
     try:
         malloc_trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):
-        return _collect
-
-    def trim() -> None:
-        gc.collect()
-        malloc_trim(0)
-
-    return trim
+        return lambda: None
+    return lambda: malloc_trim(0)
 
 
-def _collect() -> None:
+def collect_garbage() -> None:
+    """Free what only cycles keep alive."""
     gc.collect()

@@ -11,7 +11,7 @@ from ophion_agent.plugin import RetryableError
 from ophion_agent.self_metrics import SelfMetrics
 from ophion_agent.testing import ManualClock, Sink, make_component, make_logs, make_metrics, make_traces
 from ophion_processors.memory_limiter import MIB, MemoryLimiter, MemoryLimiterConfig, limits_of
-from ophion_processors.memory_usage import memory_trimmer, resident_bytes, total_bytes
+from ophion_processors.memory_usage import heap_trimmer, resident_bytes, total_bytes
 
 
 class Machine:
@@ -24,6 +24,11 @@ class Machine:
         self.mib, self.freed_mib, self.reclaims, self.measurements = 50.0, 0.0, 0, 0
         self.limiter.read_usage = self._read
         self.limiter.reclaim = self._reclaim
+        self.trims = 0
+        self.limiter.trim = self._trim
+
+    def _trim(self) -> None:
+        self.trims += 1
 
     def _read(self) -> int:
         self.measurements += 1
@@ -116,6 +121,16 @@ async def test_reclaims_above_the_soft_limit_keep_their_distance() -> None:
         for _ in range(21):
             await machine.becomes(90)
         assert machine.reclaims == 3
+
+
+async def test_pages_are_handed_back_at_every_check_between_two_reclaims() -> None:
+    async with Machine(max_gc_interval_when_soft_limited=0) as machine:
+        await machine.becomes(90)
+        machine.limiter.trim = lambda: setattr(machine, "mib", 60.0)
+        assert not machine.admits(1)
+        await machine.clock.advance(1)
+        assert machine.reclaims == 1
+        assert machine.admits(1)
 
 
 async def test_every_check_above_the_hard_limit_reclaims_while_that_helps() -> None:
@@ -214,6 +229,6 @@ def test_total_memory_follows_cgroups_of_version_one(tmp_path: Path) -> None:
 
 def test_resident_memory_of_this_process_is_measured_and_can_be_trimmed() -> None:
     before = resident_bytes()
-    memory_trimmer()()
+    heap_trimmer()()
     assert before > MIB
     assert resident_bytes() > MIB
