@@ -150,6 +150,10 @@ class PrometheusExporter(Exporter[PrometheusConfig, Metrics]):
         await self.server.start()
         self.log.info("serving_metrics", url=f"{self.server.url}/metrics")
 
+    def addresses(self) -> list[str]:
+        """Return where Prometheus scrapes."""
+        return [f"{self.server.url}/metrics"] if self.server is not None else []
+
     async def stop(self) -> None:
         """Stop listening."""
         if self.server is not None:

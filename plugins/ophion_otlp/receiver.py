@@ -76,6 +76,15 @@ class OTLPReceiver(Receiver[OTLPReceiverConfig, Traces | Metrics | Logs]):
         if self.http is not None:
             await self.http.stop()
 
+    def addresses(self) -> list[str]:
+        """Return where OTLP is taken."""
+        listening = []
+        if self.grpc is not None and self.config.protocols.grpc is not None:
+            listening.append(f"grpc {_shown(self.config.protocols.grpc.endpoint, self.grpc.port)}")
+        if self.http is not None and self.config.protocols.http is not None:
+            listening.append(f"http {_shown(self.config.protocols.http.endpoint, self.http.port)}")
+        return listening
+
     def _authenticator(self, reference: AuthReference | None) -> ServerAuth | None:
         return self.context.service(SERVER_AUTH, reference.authenticator) if reference else None
 
@@ -100,3 +109,9 @@ class OTLPReceiver(Receiver[OTLPReceiverConfig, Traces | Metrics | Logs]):
             await emit(cast(Traces | Metrics | Logs, batch), transport)
 
         return take
+
+
+def _shown(endpoint: str, port: int) -> str:
+    """Return the endpoint with the port that is really bound, for one that asks for any free port."""
+    host, colon, _ = endpoint.rpartition(":")
+    return f"{host}:{port}" if colon and port else endpoint
