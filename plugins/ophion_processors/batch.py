@@ -25,6 +25,8 @@ from ophion_processors.quiet import QuietPeriod
 _WAITING_BATCHES = 8
 _WAITING_BYTES = 128 * 1024 * 1024
 _QUIET_SHARE = 0.1
+# Pause before a batch is offered again to a consumer that refused it for now.
+_RETRY_SECONDS = 0.1
 
 Records = Traces | Metrics | Logs
 ShardKey = tuple[type[Batch], tuple[tuple[str, ...] | None, ...]]
@@ -69,7 +71,7 @@ class BatchConfig(Config):
 class _Waiting:
     batch: Any
     items: int
-    answer: "asyncio.Future[Exception | None]"
+    answer: "asyncio.Future[Exception | None] | None"
 
 
 @dataclass(slots=True)
@@ -98,12 +100,21 @@ class _Shard:
         self.nbytes -= sum(request.batch.nbytes for request in group)
         return group
 
+    def give_back(self, group: list[_Waiting]) -> None:
+        """Put requests that were taken back in front of the others."""
+        self.waiting[:0] = group
+        self.items += sum(request.items for request in group)
+        self.nbytes += sum(request.batch.nbytes for request in group)
+
 
 class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
     """Joins requests until a size, a timeout or a quiet period is reached.
 
     Each sender waits until the batch that holds its request was taken by the next consumer, and gets that consumer's
     error, so nothing is acknowledged that exists only here. A request whose sender has gone is still delivered.
+    Where every exporter behind it queues in memory, senders are answered at once: what waits here is as safe as what
+    waits there. A batch that is refused for now is then kept and tried again, and senders are refused once too much
+    waits.
     Requests are joined whole and never cut to fill a batch; only one that alone exceeds send_batch_max_size is split.
     """
 
@@ -119,6 +130,7 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
         self._max_waiting = _WAITING_BATCHES * max(config.send_batch_size, config.send_batch_max_size)
         self._full_sends = context.counter("otelcol_processor_batch_batch_size_trigger_send")
         self._timed_sends = context.counter("otelcol_processor_batch_timeout_trigger_send")
+        self._dropped = context.counter("ophion_processor_dropped_items")
         self._draining = False
 
     async def start(self) -> None:
@@ -138,9 +150,11 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
         shard = self._shard(batch, metadata, items)
         if shard.items + items > self._max_waiting or shard.nbytes + batch.nbytes > _WAITING_BYTES:
             self._refuse_if_waiting(shard)
-        error = await self._enqueue(shard, batch, items)
-        if error is not None:
-            raise error.with_traceback(None)
+        answer = self._enqueue(shard, batch, items)
+        if answer is not None:
+            error = await answer
+            if error is not None:
+                raise error.with_traceback(None)
 
     def _metadata_of(self, batch: Records) -> Metadata:
         return {name: batch.metadata[name] for name in self._keys if name in batch.metadata}
@@ -167,12 +181,14 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
                 f"batch: {shard.items} items wait for a consumer that is slower than the senders", admission=True
             )
 
-    def _enqueue(self, shard: _Shard, batch: Records, items: int) -> "asyncio.Future[Exception | None]":
+    def _enqueue(self, shard: _Shard, batch: Records, items: int) -> "asyncio.Future[Exception | None] | None":
         now, joins_others = self.context.clock.monotonic(), bool(shard.waiting)
         self._quiet.arrived(now, joins_others=joins_others)
         if not joins_others:
             shard.since = now
-        answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Exception | None] | None = None
+        if self.must_wait:
+            answer = asyncio.get_running_loop().create_future()
         shard.waiting.append(_Waiting(batch.compact(), items, answer))
         shard.items += items
         shard.nbytes += batch.nbytes
@@ -191,7 +207,7 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
                 await self._send_group(shard)
         finally:
             self._shards.pop(key, None)
-            _answer(shard.waiting, _stopping())
+            self._conclude(shard.waiting, _stopping())
             shard.idle.set()
 
     async def _wait_for_more(self, shard: _Shard) -> None:
@@ -205,7 +221,8 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
             arrivals = shard.arrivals
             shard.hurry.clear()
             try:
-                await clock.wait_for(shard.hurry.wait(), min(left, self._quiet.seconds()))
+                quiet = self._quiet.seconds() if self.must_wait else left
+                await clock.wait_for(shard.hurry.wait(), min(left, quiet))
             except TimeoutError:
                 continue
 
@@ -222,7 +239,20 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
         except Exception as failure:  # noqa: BLE001 - whatever it is belongs to the senders, not to the flush task
             error = failure
         finally:
-            _answer(group, error)
+            if isinstance(error, RetryableError) and not self.must_wait:
+                shard.give_back(group)
+            else:
+                self._conclude(group, error)
+        if isinstance(error, RetryableError) and not self.must_wait:
+            await self.context.clock.sleep(max(_RETRY_SECONDS, error.retry_after_seconds or 0.0))
+
+    def _conclude(self, group: list[_Waiting], error: Exception | None) -> None:
+        """Tell the senders of a group how it went; what nobody waits for any more is counted when it is lost."""
+        _answer(group, error)
+        lost = sum(request.items for request in group if request.answer is None)
+        if error is not None and lost:
+            self._dropped.add(lost)
+            self.log.error("batch_dropped", items=lost, error=str(error))
 
     async def _send(self, batch: Records) -> None:
         limit = self.config.send_batch_max_size
@@ -239,9 +269,10 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
             await shard.idle.wait()
 
     async def stop(self) -> None:
-        """Answer the senders that still wait with a retryable error."""
+        """Answer the senders that still wait with a retryable error, and count what was answered and is still here."""
         for shard in self._shards.values():
-            _answer(shard.waiting, _stopping())
+            waiting, shard.waiting = shard.waiting, []
+            self._conclude(waiting, _stopping())
 
 
 def _stopping() -> RetryableError:
@@ -250,5 +281,5 @@ def _stopping() -> RetryableError:
 
 def _answer(group: list[_Waiting], error: Exception | None) -> None:
     for request in group:
-        if not request.answer.done():
+        if request.answer is not None and not request.answer.done():
             request.answer.set_result(error)

@@ -298,3 +298,57 @@ def test_refuses_options_that_contradict_each_other(config: dict[str, Any], mess
     with pytest.raises(ValidationError) as refused:
         Running(**config)
     assert message in str(refused.value)
+
+
+async def test_sender_is_answered_at_once_where_exporters_queue_in_memory() -> None:
+    async with Running(timeout="200ms") as running:
+        running.processor.must_wait = False
+        for _ in range(3):
+            await running.processor.consume(make_traces(2))
+        assert running.sizes == []
+        await running.clock.advance(0.2)
+        assert running.sizes == [6]
+
+
+async def test_batch_that_was_answered_is_kept_until_the_consumer_takes_it() -> None:
+    async with Running(send_batch_size=4) as running:
+        running.processor.must_wait = False
+        running.sink.error = RetryableError("queue is full", retry_after_seconds=2)
+        await running.processor.consume(make_traces(4))
+        await running.clock.advance(1.9)
+        running.sink.error = None
+        await running.clock.advance(0.05)
+        assert running.sizes == []
+        await running.clock.advance(0.1)
+        assert running.sizes == [4]
+
+
+async def test_senders_are_refused_while_answered_batches_cannot_be_passed_on() -> None:
+    async with Running(send_batch_size=2) as running:
+        running.processor.must_wait = False
+        running.sink.error = RetryableError("queue is full")
+        accepted = 0
+        with pytest.raises(RetryableError, match="slower than the senders"):
+            for _ in range(100):
+                await running.processor.consume(make_traces(1))
+                accepted += 1
+        running.sink.error = None
+        await running.clock.advance(1)
+        assert running.sink.items == accepted
+
+
+async def test_answered_batch_that_is_refused_for_good_is_counted() -> None:
+    async with Running(send_batch_size=2) as running:
+        running.processor.must_wait = False
+        running.sink.error = PermanentError("never")
+        await running.processor.consume(make_traces(2))
+        await settle()
+        assert running.metrics.total("ophion_processor_dropped_items") == 2
+
+
+async def test_answered_requests_that_a_stop_leaves_behind_are_counted() -> None:
+    async with Running(timeout="1h") as running:
+        running.processor.must_wait = False
+        await running.processor.consume(make_traces(3))
+        metrics = running.metrics
+    assert metrics.total("ophion_processor_dropped_items") == 3
