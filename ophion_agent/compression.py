@@ -5,7 +5,8 @@
     ├── BodyTooLargeError          413: more than the limit comes in or would come out
     └── CorruptDataError           400: not what the encoding says, or cut short
 
-gzip and zlib run on ISA-L, which costs about a tenth of zlib level 6 for telemetry payloads at a 10-15 % larger result.
+gzip and zlib compress by ISA-L, which costs about a tenth of zlib level 6 for telemetry payloads at a 10-15 % larger
+result. A single gzip member, the usual case, inflates by libdeflate.
 The limit holds while inflating: a bomb costs at most `max_bytes` of memory before it is refused.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, cast
 
+import deflate
 import zstandard
 from isal import isal_zlib
 
@@ -25,6 +27,7 @@ ENCODINGS: Final = ("gzip", "zstd", "zlib", "deflate")
 # The stub declares an instance where there is a class.
 _ISAL_ERROR: Final = cast(type[Exception], isal_zlib.error)
 _GZIP_WBITS: Final = 31
+_GZIP_MAGIC: Final = b"\x1f\x8b\x08"
 _ZLIB_WBITS: Final = 15
 # A zstd block of 4 bytes can stand for 128 KiB, so a slice of n bytes never yields more than n times this.
 _ZSTD_WORST_EXPANSION: Final = 32 * 1024
@@ -75,7 +78,7 @@ def inflate(data: bytes, encoding: str, max_bytes: int) -> bytes:
     if name == "zstd":
         return _inflate_zstd(data, max_bytes)
     if name == "gzip":
-        return _inflate_zlib(data, _GZIP_WBITS, name, max_bytes)
+        return _inflate_gzip(data, max_bytes)
     return _inflate_zlib(data, _ZLIB_WBITS, name, max_bytes)
 
 
@@ -92,6 +95,23 @@ def compress(payload: bytes, encoding: str, level: int | None = None) -> bytes:
         return zstandard.ZstdCompressor(level=1 if level is None else level).compress(payload)
     isal_level = 2 if level is None or level < 0 else min(level, 3)
     return isal_zlib.compress(payload, isal_level, _GZIP_WBITS if name == "gzip" else _ZLIB_WBITS)
+
+
+def _inflate_gzip(data: bytes, max_bytes: int) -> bytes:
+    """Inflate the usual case, a single member of a stated size, by libdeflate: half the cost of a streaming decoder.
+
+    It ignores what follows the member, so anything in which another one might begin goes the other way; so does all
+    that it refuses, for the streaming decoder to say what is wrong.
+    """
+    size = int.from_bytes(data[-4:], "little")
+    if size <= max_bytes and data.find(_GZIP_MAGIC, len(_GZIP_MAGIC)) < 0:
+        try:
+            plain = deflate.gzip_decompress(data, size)
+        except (deflate.DeflateError, ValueError):
+            return _inflate_zlib(data, _GZIP_WBITS, "gzip", max_bytes)
+        if len(plain) == size:
+            return bytes(plain)
+    return _inflate_zlib(data, _GZIP_WBITS, "gzip", max_bytes)
 
 
 def _inflate_zlib(data: bytes, wbits: int, name: str, max_bytes: int) -> bytes:
