@@ -1,0 +1,63 @@
+# Everything that a working copy needs. `make help` lists the targets.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := scripts/pip-install.sh $(VENV)
+CONFIG ?= configs/agent.yaml
+ARGS ?=
+
+export PIP_NO_INPUT := 1
+
+.PHONY: help setup run test check docs bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '  ## ' Makefile
+	@echo 'CONFIG=FILE chooses what `make run` runs; ARGS="..." is passed on by run, test and bench.'
+
+setup: $(VENV)/.project  ## set up .venv with the locked dependencies and this working copy
+
+run: $(VENV)/.project  ## validate configs/agent.yaml and run it on this host
+	@$(BIN)/ophion-agent validate --config $(CONFIG)
+	@$(BIN)/ophion-agent run --config $(CONFIG) $(ARGS)
+
+test: $(VENV)/.dev  ## run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## lint, formatting, types, import rules and generated documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_reference.py --check
+
+docs: $(VENV)/.project  ## write the generated tables of docs/configuration.md anew
+	$(BIN)/python scripts/generate_reference.py
+
+bench: $(VENV)/.bench  ## measure against the peers
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock:  ## write requirements/*.txt anew from pyproject.toml; ARGS=--upgrade takes the newest versions
+	@scripts/lock.sh $(ARGS)
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A changed lock makes the environment anew, so that it never holds more than the lock says.
+$(VENV)/.agent: requirements/agent.txt requirements/build.txt
+	@rm -rf $(VENV)
+	@$(PIP) --require-hashes -r requirements/agent.txt -r requirements/build.txt
+	@touch $@
+
+$(VENV)/.project: $(VENV)/.agent pyproject.toml
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.project requirements/dev.txt
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.project requirements/bench.txt
+	@$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
