@@ -5,8 +5,6 @@ async with running_prometheus(tmp_path, ["127.0.0.1:8889"]) as prometheus:
 """
 
 import asyncio
-import os
-import shutil
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 import yaml
+
+from requirement import require
 
 INSTALL = "apt-get install -y prometheus"
 READY_SECONDS = 30.0
@@ -63,16 +62,6 @@ class Prometheus:
         return float(series["value"][1])
 
 
-def prometheus_binary() -> str:
-    """Return the path of the server; without one the test is skipped, or fails where all parts are required."""
-    path = shutil.which("prometheus")
-    if path is None:
-        if os.environ.get("OPHION_TEST_REQUIRE") == "all":
-            pytest.fail(f"needs a Prometheus server: {INSTALL}")
-        pytest.skip(f"needs a Prometheus server: {INSTALL}")
-    return path
-
-
 @asynccontextmanager
 async def running_prometheus(
     directory: Path,
@@ -82,7 +71,7 @@ async def running_prometheus(
     scrape: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Prometheus]:
     """Start a server that scrapes `targets` five times a second; `scrape` adds to the scrape configuration."""
-    binary = prometheus_binary()
+    binary = require("prometheus", INSTALL)
     port = _free_port()
     config = _write_config(directory, targets, scrape or {})
     arguments = [f"--config.file={config}", f"--storage.tsdb.path={directory / 'tsdb'}"]
