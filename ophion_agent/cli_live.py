@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -57,7 +59,7 @@ async def _print_tap(path: Path, options: argparse.Namespace) -> None:
         print("\n".join(answer["edges"]))
         return
     seen = 0
-    async for line in stream(path, f"/tap?edge={options.edge}"):
+    async for line in stream(path, f"/tap?edge={quote(options.edge)}"):
         if options.json:
             print(line.decode().rstrip("\n"), flush=True)
         else:
@@ -69,10 +71,12 @@ async def _print_tap(path: Path, options: argparse.Namespace) -> None:
 
 def _replay(options: argparse.Namespace) -> int:
     path = _socket_path(options)
-    if not path.exists() and options.config:
+    try:
+        replayed = asyncio.run(request(path, "POST", f"/replay?exporter={quote(options.queue)}"))["replayed"]
+    except NotRunning:
+        if not options.config:
+            raise
         replayed = asyncio.run(_replay_offline(options.config, options.queue))
-    else:
-        replayed = asyncio.run(request(path, "POST", f"/replay?exporter={options.queue}"))["replayed"]
     print(f"{options.queue}: {replayed} batch(es) sent again")
     return 0
 
@@ -92,20 +96,19 @@ async def _replay_offline(configs: Sequence[str], exporter_id: str) -> int:
         return replayed
 
 
+class NotRunning(OphionError):  # noqa: N818 - states the condition
+    """No agent answers on the control socket."""
+
+
 async def request(path: Path, method: str, url: str) -> Any:
     """Return the JSON answer of the agent behind a control socket; raise OphionError with what it says otherwise."""
-    async with _session(path) as session, session.request(method, f"http://agent{url}") as response:
-        answer = orjson.loads(await response.read())
-    if response.status >= 400:
-        raise OphionError(_explain(answer))
-    return answer
+    async with _answer(path, method, url) as response:
+        return orjson.loads(await response.read())
 
 
 async def stream(path: Path, url: str) -> AsyncIterator[bytes]:
     """Iterate over the lines that the agent behind a control socket sends."""
-    async with _session(path) as session, session.get(f"http://agent{url}") as response:
-        if response.status >= 400:
-            raise OphionError(_explain(orjson.loads(await response.read())))
+    async with _answer(path, "GET", url) as response:
         buffer = b""
         async for chunk in response.content.iter_any():
             *lines, buffer = (buffer + chunk).split(b"\n")
@@ -118,10 +121,21 @@ def _explain(answer: Any) -> str:
     return "; ".join([str(answer.get("error", answer)), *choices])
 
 
-def _session(path: Path) -> Any:
+@asynccontextmanager
+async def _answer(path: Path, method: str, url: str) -> AsyncIterator[Any]:
     import aiohttp
 
-    if not path.exists():
-        raise OphionError(f"no agent runs with the control socket {path}; name it with --socket or --config")
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
-    return aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)), timeout=timeout)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)), timeout=timeout) as session,
+            session.request(method, f"http://agent{url}") as response,
+        ):
+            if response.status >= 400:
+                raise OphionError(_explain(orjson.loads(await response.read())))
+            yield response
+    except aiohttp.ClientConnectorError as error:
+        reason = f"no agent answers on the control socket {path}: {error.strerror}"
+        raise NotRunning(f"{reason}; name it with --socket or --config") from error
+    except aiohttp.ClientError as error:
+        raise OphionError(f"the agent closed the control socket {path}: {error or type(error).__name__}") from error

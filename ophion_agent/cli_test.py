@@ -117,7 +117,7 @@ async def _run(test: PipelineTest, sources: Sources, folder: Path, update: bool)
 def _documents(source: Any, folder: Path) -> Iterator[bytes]:
     """Iterate over the OTLP-JSON documents given inline, or in a file: one in all, or one a line."""
     if isinstance(source, str):
-        text = (folder / source).read_bytes()
+        text = _read_input(folder / source)
         try:
             yield orjson.dumps(orjson.loads(text))
         except orjson.JSONDecodeError:
@@ -125,6 +125,13 @@ def _documents(source: Any, folder: Path) -> Iterator[bytes]:
         return
     for document in [source] if isinstance(source, dict) else source or []:
         yield orjson.dumps(document)
+
+
+def _read_input(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OphionError(f"{path}: {error.strerror}; write the file, or let --update write an expected one") from error
 
 
 def _batch(signal: type[Batch], document: bytes, test: PipelineTest) -> Batch:

@@ -23,7 +23,7 @@ ALL_SIGNALS: frozenset[type[Batch]] = frozenset({Traces, Metrics, Logs})
 class Config(BaseModel):
     """What the user writes for a component. Unknown keys are refused; every field has a description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
 
 C = TypeVar("C", bound=Config)
@@ -187,6 +187,9 @@ class Processor(Component[C], Generic[C, S]):
     def __init__(self, config: C, context: Context) -> None:
         super().__init__(config, context)
         self.next: Consumer = Unconnected()
+        # Whether senders may be answered only once `next` took their data. The framework sets it to False where every
+        # exporter downstream queues in memory: data that a processor buffers is then as safe as data they queue.
+        self.must_wait = True
 
     async def process(self, batch: S) -> S | None:
         """Return the batch to pass on, or None to drop it; edit by `batch.edit()` or `batch.edit_resources()`."""
@@ -197,6 +200,12 @@ class Processor(Component[C], Generic[C, S]):
         processed = await self.process(batch)
         if processed is not None:
             await self.next.consume(processed)
+
+    def hurry(self) -> None:
+        """Stop waiting for more: the agent is stopping, and senders may wait for what is buffered here.
+
+        Called before receivers stop, so batches still come in.
+        """
 
     async def drain(self) -> None:
         """Pass on what is buffered; called once everything upstream has stopped."""

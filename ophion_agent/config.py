@@ -1,20 +1,19 @@
 """From a configuration tree to a plan: every name resolved, every component validated, every error collected."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ophion_agent.batch import SIGNALS, Batch
 from ophion_agent.component import Component, Config
 from ophion_agent.hints import nearest
 from ophion_agent.model_errors import problems_of
 from ophion_agent.origins import ConfigPath, Origins, Problem
+from ophion_agent.references import connector_cycle, cycle_of, extension_needs, service_references
 from ophion_agent.registry import Registry
-from ophion_agent.services import Provides
 from ophion_agent.settings import PipelineSettings, ServiceSettings
 
 SECTIONS = {
@@ -154,15 +153,19 @@ class _Checker:
             found = problems_of(error, component.config_type, path)
             self.problems += [self.origins.problem(where, message) for where, message in found]
             return
+        except Exception as error:  # noqa: BLE001 - a plugin's validator may raise anything
+            self._problem(path, f"the plugin cannot read these options: {type(error).__name__}: {error}")
+            return
         self.components[kind, component_id] = ComponentPlan(kind, component_id, component, config)
 
     def _unknown(self, kind: str, type_name: str) -> str:
-        instead = self.registry.removed(kind, type_name)
+        kinds = [kind, *SECTIONS.values()]
+        instead = next((found for known in kinds if (found := self.registry.removed(known, type_name))), None)
         if instead:
             return f"{kind} {type_name!r} no longer exists: {instead}"
         elsewhere = [other for other in SECTIONS.values() if other != kind and self.registry.find(other, type_name)]
         if elsewhere:
-            return f"{type_name!r} is not a {kind} but a {elsewhere[0]}; move it to `{elsewhere[0]}s`"
+            return f"{type_name!r} is not {_a(kind)} but {_a(elsewhere[0])}; move it to `{elsewhere[0]}s`"
         hint = nearest(type_name, self.registry.names(kind))
         broken = "".join(f"; plugin {plugin.name} failed to load: {plugin.error}" for plugin in self.registry.broken)
         return f"unknown {kind} {type_name!r}; {hint}{broken}"
@@ -204,8 +207,8 @@ class _Checker:
             path = ("service", "pipelines", pipeline_id)
             signal = SIGNALS.get(pipeline_id.partition("/")[0])
             if signal is None:
-                hint = nearest(pipeline_id.partition("/")[0], SIGNALS)
-                self._problem(path, f"a pipeline is named by its signal, as `traces` or `traces/name`; {hint}")
+                name = pipeline_id.partition("/")[0]
+                self._problem(path, f"unknown signal {name!r}; {nearest(name, SIGNALS)}")
                 continue
             for role, ids in (("receivers", settings.receivers), ("exporters", settings.exporters)):
                 if not ids:
@@ -249,12 +252,15 @@ class _Checker:
                 )
 
     def _check_connectors(self, pipelines: tuple[PipelinePlan, ...]) -> None:
-        for kind, name in self.declared:
+        for kind, name in sorted(self.declared):
+            if kind != "connector" and ("connector", name) in self.declared and kind in ("receiver", "exporter"):
+                message = f"{name!r} is also the id of a {kind}; give one of them a name of its own, as {name}/2"
+                self._problem(("connectors", name), message)
             ends = [plan.id for plan in pipelines if name in plan.exporters]
             begins = [plan.id for plan in pipelines if name in plan.receivers]
             if kind == "connector" and bool(ends) != bool(begins):
                 missing, used = ("receiver", ends) if ends else ("exporter", begins)
-                where = f"used in {', '.join(used)} but in no pipeline as a {missing}"
+                where = f"used in {', '.join(used)} but in no pipeline as {_a(missing)}"
                 self._problem(("connectors", name), f"must end one pipeline and begin another; it is {where}")
         cycle = connector_cycle(pipelines, {name for kind, name in self.declared if kind == "connector"})
         if cycle:
@@ -262,6 +268,8 @@ class _Checker:
 
     def _check_extensions(self, service: ServiceSettings) -> None:
         for index, component_id in enumerate(service.extensions):
+            if component_id in service.extensions[:index]:
+                self._problem(("service", "extensions", index), f"{component_id!r} is listed twice")
             if ("extension", component_id) not in self.declared:
                 hint = nearest(component_id, [name for kind, name in self.declared if kind == "extension"])
                 message = f"references extension {component_id!r} which is not configured; {hint}"
@@ -278,34 +286,20 @@ class _Checker:
                 if len(providers) != 1:
                     found = ", ".join(sorted(providers)) or "none"
                     self._problem(base, f"needs exactly one extension that provides {key.name}, got {found}")
+        cycle = cycle_of(extension_needs([name for name in service.extensions if name in running], self.components))
+        if cycle:
+            self._problem(("service", "extensions"), f"extensions need one another: {' -> '.join(cycle)}")
 
     def _check_reference(self, path: ConfigPath, key: Any, extension_id: str, running: set[str]) -> None:
-        if extension_id not in running:
-            if ("extension", extension_id) in self.components:
-                message = f"extension {extension_id!r} is configured but not listed in service.extensions; add it there"
-            else:
-                message = (
-                    f"references extension {extension_id!r} which is not configured; {nearest(extension_id, running)}"
-                )
-            self._problem(path, message)
-        elif key not in self.components["extension", extension_id].component.provides:
-            fitting = [name for name in running if key in self.components["extension", name].component.provides]
+        fitting = [plan.id for plan in self.components.values() if key in plan.component.provides]
+        if ("extension", extension_id) not in self.declared:
+            hint = nearest(extension_id, fitting)
+            self._problem(path, f"references extension {extension_id!r} which is not configured; {hint}")
+        elif ("extension", extension_id) in self.components and extension_id not in fitting:
             self._problem(path, f"extension {extension_id!r} is not a {key.name}; {nearest(extension_id, fitting)}")
-
-
-def connector_cycle(pipelines: Iterable[PipelinePlan], connectors: set[str]) -> list[str] | None:
-    """Return the pipelines of a cycle that connectors close, or None."""
-    plans = list(pipelines)
-    feeds = {
-        plan.id: [other.id for other in plans if connectors & set(plan.exporters) & set(other.receivers)]
-        for plan in plans
-    }
-    try:
-        TopologicalSorter(feeds).prepare()
-    except CycleError as error:
-        cycle: list[str] = error.args[1]
-        return cycle
-    return None
+        elif extension_id in fitting and extension_id not in running:
+            message = f"extension {extension_id!r} is configured but not listed in service.extensions; add it there"
+            self._problem(path, message)
 
 
 def _used(service: ServiceSettings, pipelines: tuple[PipelinePlan, ...]) -> set[tuple[str, str]]:
@@ -317,16 +311,8 @@ def _used(service: ServiceSettings, pipelines: tuple[PipelinePlan, ...]) -> set[
     return used
 
 
-def service_references(config: BaseModel) -> Iterator[tuple[tuple[str, ...], Any, str]]:
-    """Iterate over (path, service key, extension id) of the fields of a config that name an extension."""
-    for name, info in type(config).model_fields.items():
-        value = getattr(config, name)
-        if isinstance(value, BaseModel):
-            for path, key, extension_id in service_references(value):
-                yield (name, *path), key, extension_id
-        for marker in info.metadata:
-            if isinstance(marker, Provides) and value is not None:
-                yield (name,), marker.key, str(value)
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind.startswith("e") else f"a {kind}"
 
 
 def _kind_of(value: Any) -> str:

@@ -36,7 +36,8 @@ class Context:
         self.metrics = metrics
         self.log = Log(agent_logger(), {"component": component_id, "kind": kind})
         self.health = Health(f"{kind} {component_id}", clock)
-        self._services = services or {}
+        # The graph fills its mapping while it builds, so an empty one is kept as it is.
+        self._services: Mapping[str, Any] = {} if services is None else services
         self._provided = provided or {}
         self._agent = agent
         self._gauge_removers: list[Callable[[], None]] = []

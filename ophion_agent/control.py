@@ -14,7 +14,9 @@ import orjson
 
 from ophion_agent.errors import OphionError
 from ophion_agent.info import AgentInfo
+from ophion_agent.log import Log, agent_logger
 from ophion_agent.otlp_json import encode
+from ophion_agent.rare_http import RareHTTPServer
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,7 +34,8 @@ class Controllable(AgentInfo, Protocol):
 
 def default_socket() -> Path:
     """Return where the control socket stands unless the configuration names another place."""
-    runtime = os.environ.get("RUNTIME_DIRECTORY") or os.environ.get("XDG_RUNTIME_DIR")
+    # systemd lists several directories with colons between them.
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or os.environ.get("XDG_RUNTIME_DIR")
     if runtime:
         return Path(runtime) / "ophion-agent.sock"
     return Path(tempfile.gettempdir()) / f"ophion-agent-{os.getuid()}" / "control.sock"
@@ -45,72 +48,82 @@ class ControlServer:
         self._agent = agent
         self.path = Path(path) if path else default_socket()
         self._is_default = path is None
-        self._runner: web.AppRunner | None = None
+        self._server: RareHTTPServer | None = None
 
     async def start(self) -> None:
         """Open the socket. One that is in use is an error where the user named it, else a warning: tap is a comfort."""
-        from aiohttp import web
-
         try:
             listener = self._bind()
-        except OphionError:
+        except OphionError as error:
             if not self._is_default:
                 raise
+            Log(agent_logger(), {"component": "agent"}).warning("control_socket_not_open", error=str(error))
             return
-        application = web.Application()
-        application.router.add_get("/edges", self._edges)
-        application.router.add_get("/tap", self._tap)
-        application.router.add_get("/config", self._config)
-        application.router.add_post("/replay", self._replay)
-        application.router.add_post("/reload", self._reload)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+        self._server = RareHTTPServer(
+            {
+                ("GET", "/edges"): self._edges,
+                ("GET", "/tap"): self._tap,
+                ("GET", "/config"): self._config,
+                ("POST", "/replay"): self._replay,
+                ("POST", "/reload"): self._reload,
+            }
+        )
+        await self._server.listen_on(listener)
 
     def _bind(self) -> socket.socket:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._is_default and self.path.parent.stat().st_uid != os.getuid():
-            raise OphionError(f"control socket: {self.path.parent} belongs to another user; set service.control.socket")
-        self._remove_stale()
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._is_default and self.path.parent.stat().st_uid != os.getuid():
+                reason = f"{self.path.parent} belongs to another user; set service.control.socket"
+                raise OphionError(f"control socket: {reason}")
+            self._remove_stale()
+            return self._listen()
+        except OSError as error:
+            raise OphionError(
+                f"control socket: cannot open {self.path}: {error.strerror or error}; set service.control.socket"
+            ) from error
+
+    def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:
             listener.bind(str(self.path))
-        except OSError as error:
+        except OSError:
             listener.close()
-            raise OphionError(f"control socket: cannot open {self.path}: {error.strerror}") from error
+            raise
         finally:
             os.umask(mask)
         return listener
 
     def _remove_stale(self) -> None:
+        if not os.path.lexists(self.path):
+            return
+        if not self.path.is_socket():
+            raise OphionError(f"control socket: {self.path} is not a socket; set service.control.socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
                 probe.connect(str(self.path))
-            except FileNotFoundError:
-                return
-            except OSError:
-                with contextlib.suppress(FileNotFoundError):
-                    self.path.unlink()
+            except ConnectionRefusedError:
+                self.path.unlink(missing_ok=True)
                 return
         raise OphionError(f"control socket: {self.path} is in use by another agent; set service.control.socket")
 
     async def stop(self) -> None:
         """Close and remove the socket; safe twice."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
             self.path.unlink(missing_ok=True)
 
-    async def _edges(self, _: "web.Request") -> "web.Response":
+    async def _edges(self, _: "web.BaseRequest") -> "web.Response":
         return _json({"edges": list(self._agent.edges())})
 
-    async def _config(self, _: "web.Request") -> "web.Response":
+    async def _config(self, _: "web.BaseRequest") -> "web.Response":
         from aiohttp import web
 
         return web.Response(text=self._agent.effective_config(), content_type="application/yaml")
 
-    async def _tap(self, request: "web.Request") -> "web.StreamResponse":
+    async def _tap(self, request: "web.BaseRequest") -> "web.StreamResponse":
         """Stream OTLP-JSON, one request a line, until the client leaves."""
         from aiohttp import web
 
@@ -121,11 +134,12 @@ class ControlServer:
             return _json({"error": f"no edge {edge!r}", "edges": list(self._agent.edges())}, 404)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
-        async for batch in batches:
-            await response.write(encode(batch.view().message) + b"\n")
+        async with contextlib.aclosing(batches):
+            async for batch in batches:
+                await response.write(encode(batch.view().message) + b"\n")
         return response
 
-    async def _replay(self, request: "web.Request") -> "web.Response":
+    async def _replay(self, request: "web.BaseRequest") -> "web.Response":
         exporter = request.query.get("exporter", "")
         try:
             replayed = await self._agent.replay(exporter)
@@ -136,7 +150,7 @@ class ControlServer:
             return _json({"error": str(error)}, 503)
         return _json({"replayed": replayed})
 
-    async def _reload(self, _: "web.Request") -> "web.Response":
+    async def _reload(self, _: "web.BaseRequest") -> "web.Response":
         self._agent.request_reload()
         return _json({"reload": "requested"}, 202)
 

@@ -74,7 +74,6 @@ class QueueConfig(Config):
         None, description="Join queued batches before sending; an empty section takes the defaults."
     )
 
-
     @model_validator(mode="after")
     def _result_needs_memory(self) -> "QueueConfig":
         if self.wait_for_result and self.storage:

@@ -1,7 +1,7 @@
 """The edges between components: where items are counted, tapped and handed to several branches."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from ophion_agent.batch import Batch
@@ -41,11 +41,11 @@ class Edge:
                 tap.put_nowait(batch.share())
         try:
             await self.target.consume(batch)
-        except OphionError:
+        except Exception:
             self.failed += items
             raise
 
-    async def tap(self) -> AsyncIterator[Batch]:
+    async def tap(self) -> AsyncGenerator[Batch, None]:
         """Iterate over what passes from now on; a reader too slow for it misses batches, the pipeline never waits."""
         queue: asyncio.Queue[Batch] = asyncio.Queue(TAP_BATCHES)
         self._taps.append(queue)
@@ -76,7 +76,7 @@ class FanOut:
         shares = [batch.share() for _ in self.branches[1:]] + [batch]
         calls = [branch.consume(share) for branch, share in zip(self.branches, shares, strict=True)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        failures = [_failure(outcome) for outcome in outcomes if outcome is not None]
         for failure in failures:
             if not isinstance(failure, OphionError):
                 raise failure
@@ -85,6 +85,13 @@ class FanOut:
                 raise failure
         if failures:
             raise failures[0]
+
+
+def _failure(outcome: BaseException) -> BaseException:
+    # The sender was not cancelled, or gather would have raised: the branch broke off something it waited for.
+    if isinstance(outcome, asyncio.CancelledError):
+        return RetryableError("a branch of the pipeline was cancelled; send again later")
+    return outcome
 
 
 def fan_out(branches: Sequence[Any]) -> Consumer:

@@ -34,7 +34,11 @@ class PermanentError(OphionError):
 
 
 class Unauthenticated(OphionError):  # noqa: N818 - the field's word, as in gRPC's status
-    """The sender gave no credentials, or wrong ones."""
+    """The sender gave no credentials, or wrong ones. `challenge` is what HTTP answers in WWW-Authenticate."""
+
+    def __init__(self, message: str, challenge: str = "Bearer") -> None:
+        super().__init__(message)
+        self.challenge = challenge
 
 
 class ConfigError(OphionError):

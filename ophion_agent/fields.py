@@ -235,7 +235,10 @@ def _shown(value: object) -> str:
 
 _DURATION_SCHEMA = WithJsonSchema(
     {
-        "type": "string",
+        # The only number is 0: the limits say nothing about text, and the pattern nothing about numbers.
+        "type": ["string", "number"],
+        "minimum": 0,
+        "maximum": 0,
         "format": _DURATION_FORMAT,
         "pattern": r"^([-+]?((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+|0)$",
         "description": "A duration: 200ms, 5s, 1m30s.",
@@ -285,8 +288,14 @@ Endpoint = Annotated[
 ]
 """An address as text, checked; `parse_endpoint` gives its parts."""
 
-Text = Annotated[str, BeforeValidator(as_text)]
+_TEXT_TYPES = ["string", "number", "boolean"]
+
+Text = Annotated[str, BeforeValidator(as_text), WithJsonSchema({"type": _TEXT_TYPES})]
 """Text that also takes YAML numbers and booleans, as header values need: `X-Scope-OrgID: 7`."""
 
-Secret = Annotated[SecretStr, BeforeValidator(as_text)]
+Secret = Annotated[
+    SecretStr,
+    BeforeValidator(as_text),
+    WithJsonSchema({"type": _TEXT_TYPES, "format": "password", "writeOnly": True}),
+]
 """Text that is never printed: `**********` in logs, errors and print-config."""

@@ -11,11 +11,17 @@ from ophion_agent.component import Component, Connector, Consumer, Exporter, Ext
 from ophion_agent.config import ComponentPlan, PipelinePlan, Plan
 from ophion_agent.context import Context
 from ophion_agent.edges import Edge, fan_out
+from ophion_agent.errors import OphionError
 from ophion_agent.info import AgentInfo, PipelineInfo
+from ophion_agent.references import extension_needs
 from ophion_agent.self_metrics import SelfMetrics
 from ophion_agent.sending import Sender
 
 NodeKey = tuple[str, ...]
+
+
+class BuildError(OphionError):
+    """A component could not be constructed."""
 
 
 @dataclass
@@ -72,7 +78,7 @@ class Graph:
 
 
 def build(plan: Plan, clock: Clock, metrics: SelfMetrics, agent: AgentInfo) -> Graph:
-    """Construct and connect every component of a plan."""
+    """Construct and connect every component of a plan; raise BuildError when the code of one fails."""
     return _Builder(plan, clock, metrics, agent).build()
 
 
@@ -110,7 +116,10 @@ class _Builder:
             provided=self._provided(plan.component),
             agent=self.agent,
         )
-        component = plan.component(plan.config, context)
+        try:
+            component = plan.component(plan.config, context)
+        except Exception as error:
+            raise BuildError(f"{plan.kind} {plan.id}: cannot be built: {type(error).__name__}: {error}") from error
         sender = Sender(component) if isinstance(component, Exporter) else None
         self.nodes[key] = node = Node(key, component, sender)
         return node
@@ -130,6 +139,7 @@ class _Builder:
         targets = [self._end(plan, component_id) for component_id in plan.exporters]
         needs = [key for key, _ in targets]
         consumer = fan_out([target for _, target in targets])
+        must_wait = not all(isinstance(target, Sender) and target.queues_in_memory for _, target in targets)
         edges: list[Edge] = []
         keys: list[NodeKey] = []
         for component_id in reversed(plan.processors):
@@ -137,6 +147,7 @@ class _Builder:
             node = self._add(key, self.plan.components["processor", component_id])
             node.needs += needs
             assert isinstance(node.component, Processor)
+            node.component.must_wait = must_wait
             counters = [node.component.context.counter("otelcol_processor_outgoing_items", signal=plan.signal.signal)]
             edge = Edge(f"{plan.id}/{component_id}", consumer, counters)
             node.component.next = edge
@@ -193,3 +204,5 @@ class _Builder:
         for node in self.nodes.values():
             if not isinstance(node.component, Extension):
                 node.needs += extensions
+        for name, needed in extension_needs(self.plan.service.extensions, self.plan.components).items():
+            self.nodes["extension", name].needs += [("extension", other) for other in needed]

@@ -6,13 +6,14 @@ authenticates, and raises RetryableError or PermanentError as the sending stack 
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from pydantic import Field, field_validator, model_validator
 
@@ -133,6 +134,7 @@ class HTTPClient:
         self._now = now
         self._report = report
         self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[str, str | None] = {}
         self._tls: Reloading[ssl.SSLContext] | None = None
         self._headers = {"User-Agent": user_agent}
         self._headers |= {name: value.get_secret_value() for name, value in config.headers.items()}
@@ -159,7 +161,8 @@ class HTTPClient:
             headers=self._headers,
             # The sending stack limits each try.
             timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=not config.proxy_url,
+            # aiohttp would read netrc and the environment again at every request.
+            trust_env=False,
             read_bufsize=config.read_buffer_size or 64 << 10,
         )
 
@@ -191,16 +194,17 @@ class HTTPClient:
         if encoding:
             sent["Content-Encoding"] = encoding
             body = compress(body, encoding, self._config.compression_params.level)
+        sent["Content-Length"] = str(len(body))
         if self._auth is not None:
             sent.update(await self._auth.headers(metadata or {}))
         try:
             async with self._session.post(
                 url,
-                # aiohttp sends bytes in one write, and warns of large ones; a stream goes out in pieces.
-                data=io.BytesIO(body) if len(body) > _LARGE_BODY else body,
+                # aiohttp sends bytes in one write, and warns of large ones; an iterator goes out in pieces.
+                data=_pieces(body) if len(body) > _LARGE_BODY else body,
                 headers=sent,
                 ssl=self._ssl(),
-                proxy=self._config.proxy_url or None,
+                proxy=self._proxy_of(url),
                 allow_redirects=False,
             ) as response:
                 answer = await _read_answer(response)
@@ -210,7 +214,17 @@ class HTTPClient:
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as exc:
             raise PermanentError(f"{url}: not an http or https URL; check `endpoint`") from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise RetryableError(f"{url}: {type(exc).__name__}: {exc}") from exc
+            raise RetryableError(f"{url}: {_reason(exc)}") from exc
+
+    def _proxy_of(self, url: str) -> str | None:
+        """Return the configured proxy, or that of the environment (HTTP_PROXY, NO_PROXY ...), looked up once a URL."""
+        if self._config.proxy_url:
+            return self._config.proxy_url
+        if url not in self._proxies:
+            parts = urlsplit(url)
+            bypassed = bool(proxy_bypass(parts.hostname or ""))
+            self._proxies[url] = None if bypassed else getproxies().get(parts.scheme)
+        return self._proxies[url]
 
     def _ssl(self) -> ssl.SSLContext | bool:
         if self._tls is None:
@@ -228,8 +242,8 @@ def error_of_status(
     if 300 <= status < 400:
         return PermanentError(f"{text}: redirects are not followed; send to {headers.get('Location', 'its target')}")
     excerpt = body[:_EXCERPT].decode("utf-8", "replace").strip()
-    if excerpt:
-        text = f"{text}: {excerpt!r}" if not excerpt.isprintable() else f"{text}: {excerpt}"
+    if excerpt and excerpt.isprintable():
+        text = f"{text}: {excerpt}"
     if status in RETRYABLE_STATUSES:
         return RetryableError(text, retry_after_seconds(headers.get("Retry-After", ""), now))
     return PermanentError(text)
@@ -245,6 +259,17 @@ def retry_after_seconds(value: str, now: datetime) -> float | None:
     except (ValueError, OverflowError):
         return None
     return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds())
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _LARGE_BODY):
+        yield body[start : start + _LARGE_BODY]
+
+
+def _reason(error: Exception) -> str:
+    """Say why no answer came; aiohttp's own words for a failed connection name its TLS context object."""
+    cause = getattr(error, "os_error", error)
+    return f"{type(error).__name__}: {getattr(cause, 'strerror', None) or cause}"
 
 
 async def _read_answer(response: aiohttp.ClientResponse) -> bytes:

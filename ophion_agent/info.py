@@ -1,6 +1,6 @@
 """What status pages, `tap` and the control socket may see of a running agent."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,5 +80,5 @@ class AgentInfo(Protocol):
     def edges(self) -> Sequence[str]:
         """Return the names that `tap` takes, such as `traces/in`."""
 
-    def tap(self, edge: str) -> AsyncIterator[Batch]:
+    def tap(self, edge: str) -> AsyncGenerator[Batch, None]:
         """Iterate over the batches that pass an edge from now on; slow readers miss batches. KeyError: no such edge."""

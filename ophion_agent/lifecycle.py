@@ -1,5 +1,6 @@
 """Start, drain and stop of a graph, in the order that loses nothing."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from ophion_agent.clock import Clock
@@ -10,6 +11,8 @@ from ophion_agent.health import Status
 
 # Share of the shutdown time that only exporters may use, so that a stuck receiver cannot cost the data behind it.
 EXPORTER_SHARE = 0.5
+# What every step of a stop gets even when the time is over.
+LEAST_SECONDS = 0.1
 
 
 class StartError(OphionError):
@@ -49,28 +52,36 @@ class Running:
     async def stop(self) -> None:
         """Drain and stop everything within the shutdown timeout, receivers first; safe twice."""
         self._deadline = self._clock.monotonic() + self.graph.plan.service.shutdown_timeout
+        for node in self.graph.nodes.values():
+            if isinstance(node.component, Processor):
+                node.component.hurry()
         await self._stops.aclose()
 
     async def _stop_node(self, node: Node) -> None:
-        context = node.component.context
-        seconds = max(0.1, self._deadline - self._clock.monotonic())
+        component = node.component
         try:
+            if isinstance(component, Processor | Connector):
+                await self._step(node, "drain", component.drain)
             if node.sender:
-                await node.sender.stop(seconds)
-            else:
-                seconds = max(0.1, seconds - self.graph.plan.service.shutdown_timeout * EXPORTER_SHARE)
-            await self._clock.wait_for(self._drain_and_stop(node), seconds)
-        except TimeoutError:
-            context.log.error("stop_deadline_passed", seconds=round(seconds, 1))
-        except Exception:
-            context.log.exception("stop_failed")
+                sender = node.sender
+                await self._step(node, "flush", lambda: sender.stop(self._seconds_left(node)), bounded=False)
+            await self._step(node, "stop", component.stop)
         finally:
-            await context.close()
+            await component.context.close()
 
-    async def _drain_and_stop(self, node: Node) -> None:
-        if isinstance(node.component, Processor | Connector):
-            try:
-                await node.component.drain()
-            except OphionError as error:
-                node.component.context.log.error("drain_failed", error=str(error))
-        await node.component.stop()
+    async def _step(self, node: Node, name: str, step: Callable[[], Awaitable[None]], *, bounded: bool = True) -> None:
+        """Run one step of a stop; whatever comes of it, the steps after it run too."""
+        seconds = self._seconds_left(node) if bounded else None
+        log = node.component.context.log
+        try:
+            await self._clock.wait_for(step(), seconds)
+        except OphionError as error:
+            log.error(f"{name}_failed", error=str(error))
+        except TimeoutError:
+            log.error(f"{name}_deadline_passed", seconds=seconds)
+        except Exception:
+            log.exception(f"{name}_failed")
+
+    def _seconds_left(self, node: Node) -> float:
+        reserved = 0.0 if node.sender else self.graph.plan.service.shutdown_timeout * EXPORTER_SHARE
+        return round(max(LEAST_SECONDS, self._deadline - self._clock.monotonic() - reserved), 3)

@@ -7,6 +7,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ophion_agent.clock import Clock
+from ophion_agent.errors import OphionError
+
 if TYPE_CHECKING:
     from ophion_agent.settings import LogSettings
 
@@ -51,6 +54,23 @@ class Log:
         if self._logger.isEnabledFor(level):
             extra = {_FIELDS: {**self._fields, **fields}}
             self._logger.log(level, "%s", event, extra=extra, exc_info=exc_info)
+
+
+class Repeats:
+    """Lets an event that may come with every batch into the log at most once in `seconds`."""
+
+    def __init__(self, clock: Clock, seconds: float = 60.0) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._last = float("-inf")
+
+    def due(self) -> bool:
+        """Tell whether the event may be logged now; then not again until the time is over."""
+        now = self._clock.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -99,11 +119,14 @@ def agent_logger() -> logging.Logger:
 
 
 def configure(settings: "LogSettings") -> list[logging.Handler]:
-    """Send the agent's log where the settings say and return the handlers, for the caller to remove at the end."""
+    """Send the agent's log where the settings say and return the handlers, for the caller to remove at the end.
+
+    Raises OphionError, and changes nothing, when a file cannot be written.
+    """
     logger = agent_logger()
+    handlers = [_handler(path) for path in settings.output_paths]
     logger.setLevel({"warn": "WARNING"}.get(settings.level, settings.level.upper()))
     logger.propagate = False
-    handlers = [_handler(path) for path in settings.output_paths]
     for handler in handlers:
         handler.setFormatter(JsonFormatter() if settings.encoding == "json" else ConsoleFormatter())
         if settings.initial_fields:
@@ -116,7 +139,11 @@ def _handler(path: str) -> logging.Handler:
     streams = {"stderr": sys.stderr, "stdout": sys.stdout}
     if path in streams:
         return logging.StreamHandler(streams[path])
-    return logging.handlers.WatchedFileHandler(path, encoding="utf-8")
+    try:
+        return logging.handlers.WatchedFileHandler(path, encoding="utf-8")
+    except OSError as error:
+        where = "service.telemetry.logs.output_paths"
+        raise OphionError(f"{where}: cannot write {path}: {error.strerror}; choose stderr or another file") from error
 
 
 class _InitialFields(logging.Filter):

@@ -18,6 +18,9 @@ from ophion_agent.lifecycle import Running
 from ophion_agent.self_metrics import SelfMetrics
 from ophion_agent.sending import Sender
 
+# A processor that buffers answers only once it passed the batch on, so after this time it is drained.
+SETTLE_SECONDS = 0.25
+
 
 @asynccontextmanager
 async def _running(plan: Plan, sources: Sources) -> AsyncIterator[Running]:
@@ -77,7 +80,10 @@ async def run_processors(sources: Sources, pipeline_id: str, batches: Sequence[B
     )
     async with _running(alone, sources) as running:
         pipeline = running.graph.pipelines[0]
-        await asyncio.gather(*(pipeline.edges[0].consume(batch) for batch in batches))
+        calls = [asyncio.ensure_future(pipeline.edges[0].consume(batch)) for batch in batches]
+        if calls:
+            await asyncio.wait(calls, timeout=SETTLE_SECONDS)
         captured = running.graph.nodes["exporter", "capture"].component
+    await asyncio.gather(*calls)
     assert isinstance(captured, Capture)
     return captured.batches

@@ -3,6 +3,7 @@
 from ophion_agent.plugin import Components, Config, Logs, Processor, hookimpl
 """
 
+from ophion_agent.attempts import Attempt
 from ophion_agent.batch import (
     NO_METADATA,
     SIGNALS,
@@ -40,13 +41,15 @@ from ophion_agent.delivery import (
     RetryConfig,
     null_is_default,
 )
+from ophion_agent.durable import DirectoryInUse, DurableQueue
 from ophion_agent.errors import OphionError, PermanentError, RetryableError, Unauthenticated
-from ophion_agent.fields import ByteSize, Duration, Endpoint, Secret, SignedDuration, Text
+from ophion_agent.fields import ByteSize, Duration, Endpoint, Secret, SignedDuration, Text, parse_endpoint
 from ophion_agent.health import Health, Readiness, Status
+from ophion_agent.hints import nearest
 from ophion_agent.hookspecs import hookimpl
 from ophion_agent.info import AgentInfo, ComponentInfo, EdgeInfo, PipelineInfo, QueueInfo
-from ophion_agent.log import Log
-from ophion_agent.self_metrics import Counter
+from ophion_agent.log import Log, agent_logger, fields_of
+from ophion_agent.self_metrics import Counter, Sample
 from ophion_agent.services import (
     CLIENT_AUTH,
     QUEUE_STORAGE,
@@ -65,6 +68,7 @@ __all__ = [
     "SERVER_AUTH",
     "SIGNALS",
     "AgentInfo",
+    "Attempt",
     "Batch",
     "ByteSize",
     "ClientAuth",
@@ -78,6 +82,8 @@ __all__ = [
     "Context",
     "Counter",
     "DeadLetterConfig",
+    "DirectoryInUse",
+    "DurableQueue",
     "Duration",
     "EdgeInfo",
     "Endpoint",
@@ -106,6 +112,7 @@ __all__ = [
     "Removed",
     "RetryConfig",
     "RetryableError",
+    "Sample",
     "Secret",
     "ServerAuth",
     "ServiceKey",
@@ -116,7 +123,11 @@ __all__ = [
     "TracesView",
     "Unauthenticated",
     "View",
+    "agent_logger",
+    "fields_of",
     "hookimpl",
+    "nearest",
     "null_is_default",
+    "parse_endpoint",
     "points_of",
 ]

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core.core_schema import BeforeValidatorFunctionSchema
 
 from ophion_agent.component import Component, Config
 from ophion_agent.config import SECTIONS, Plan
 from ophion_agent.config_tree import dump_yaml
+from ophion_agent.delivery import null_is_default
 from ophion_agent.fields import ConfigJsonSchema
+from ophion_agent.settings import null_is_empty_list
 
 REDACTED = "[REDACTED]"
 
@@ -73,11 +77,22 @@ def schema_of(components: list[type[Component[Any]]], service: type[Config]) -> 
     }
 
 
+class _NullableSections(ConfigJsonSchema):
+    """Lets a section be empty (`batch:`) where its validator reads null as the defaults."""
+
+    def function_before_schema(self, schema: BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        """Return the schema of what follows the validator, or null."""
+        inner = super().function_before_schema(schema)
+        if schema["function"]["function"] in (null_is_default, null_is_empty_list):
+            return {"anyOf": [inner, {"type": "null"}]}
+        return inner
+
+
 def _inline(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
     """Add the schema of a model to `definitions`, prefixed by its module, and return a reference to it."""
     prefix = f"{model.__module__}."
     template = f"#/$defs/{prefix}{{model}}"
-    schema = model.model_json_schema(ref_template=template, by_alias=True, schema_generator=ConfigJsonSchema)
+    schema = model.model_json_schema(ref_template=template, by_alias=True, schema_generator=_NullableSections)
     for name, definition in schema.pop("$defs", {}).items():
         definitions[prefix + name] = definition
     definitions[prefix + model.__name__] = schema

@@ -99,10 +99,12 @@ def _origin(entry_point: EntryPoint) -> str:
 
 def _drop_ins(registry: Registry, plugin_dirs: Iterable[Path]) -> Iterator[Path]:
     for directory in plugin_dirs:
-        if not directory.is_dir():
-            registry.broken.append(BrokenPlugin(directory.name, str(directory), "no such directory"))
+        try:
+            found = sorted(directory.iterdir())
+        except OSError as error:
+            registry.broken.append(BrokenPlugin(directory.name, str(directory), error.strerror or str(error)))
             continue
-        for path in sorted(directory.iterdir()):
+        for path in found:
             module = path / "__init__.py" if path.is_dir() else path
             if module.suffix == ".py" and module.is_file() and not path.name.startswith((".", "_", "test_")):
                 yield path
@@ -133,14 +135,14 @@ def load_file(path: Path) -> ModuleType:
 def _load(registry: Registry, manager: pluggy.PluginManager, name: str, origin: str, load: Any) -> None:
     try:
         module = load()
-        manager.register(module, name)
+        manager.register(module, f"{name} ({origin})")
         for implementation in manager.hook.ophion_components.get_hookimpls():
             if implementation.plugin is module:
                 registered: Any = implementation.function()
                 _register(registry, registered, origin)
                 return
         raise LookupError("registers nothing; define `ophion_components` and decorate it with @hookimpl")
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything at import
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything at import
         registry.broken.append(BrokenPlugin(name, origin, f"{type(error).__name__}: {error}"))
 
 

@@ -1,5 +1,7 @@
 """Retry of one delivery: exponential backoff with jitter, never shorter than the wait the destination asked for."""
 
+import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 
@@ -22,6 +24,11 @@ class Retrying:
         self._max_elapsed = max_elapsed_seconds
         self._clock = clock
         self._owner = owner
+        self._ended = asyncio.Event()
+
+    def end(self) -> None:
+        """Try no more: whoever waits for another attempt gets the last error now."""
+        self._ended.set()
 
     async def run(self, attempt: Attempt, on_failure: OnFailure) -> None:
         """Return once an attempt succeeded; raise the last error otherwise.
@@ -38,7 +45,10 @@ class Retrying:
                 if not self._config.enabled or self._exhausted(started, wait):
                     raise
                 on_failure(error)
-                await self._clock.sleep(wait)
+                with contextlib.suppress(TimeoutError):
+                    await self._clock.wait_for(self._ended.wait(), wait)
+                if self._ended.is_set():
+                    raise
                 interval = min(interval * self._config.multiplier, self._config.max_interval)
             else:
                 return

@@ -4,8 +4,13 @@ Counting is an integer addition. The OpenTelemetry SDK reads the numbers through
 somebody collects (`telemetry.py`).
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ophion_agent.attempts import AttemptListener
 
 Attributes = tuple[tuple[str, str], ...]
 
@@ -37,6 +42,7 @@ class Sample:
 class SelfMetrics:
     """Every counter and gauge of one agent, by name and attributes."""
 
+    attempt_listeners: "list[AttemptListener]" = field(default_factory=list)
     _counters: dict[str, dict[Attributes, Counter]] = field(default_factory=dict)
     _gauges: dict[str, dict[Attributes, Callable[[], float]]] = field(default_factory=dict)
 
@@ -61,13 +67,17 @@ class SelfMetrics:
         return remove
 
     def samples(self) -> Iterator[Sample]:
-        """Iterate over the present value of every series."""
+        """Iterate over the present value of every series; a gauge that cannot be read is left out."""
         for name, counters in self._counters.items():
             for attributes, counter in counters.items():
                 yield Sample(name, attributes, counter.value, monotonic=True)
         for name, gauges in self._gauges.items():
             for attributes, read in gauges.items():
-                yield Sample(name, attributes, read(), monotonic=False)
+                value = None
+                with contextlib.suppress(Exception):
+                    value = read()
+                if value is not None:
+                    yield Sample(name, attributes, value, monotonic=False)
 
     def total(self, name: str, **attributes: str) -> int | float:
         """Sum the counters of `name` whose attributes include the given ones."""

@@ -5,7 +5,7 @@ import socket
 
 
 def notify(state: str) -> bool:
-    """Send one state, such as `READY=1`; return False where nobody asked for it. See sd_notify(3)."""
+    """Send one state, such as `READY=1`; return False where nobody asked for it or listens. See sd_notify(3)."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
@@ -16,6 +16,9 @@ def notify(state: str) -> bool:
 
         state += f"\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
-        connection.connect(address)
-        connection.sendall(state.encode())
+        try:
+            connection.connect(address)
+            connection.sendall(state.encode())
+        except OSError:
+            return False
     return True

@@ -14,6 +14,12 @@ LAST_RESTART_SECONDS = 60.0
 TaskFunction = Callable[[], Awaitable[None]]
 
 
+def is_being_cancelled() -> bool:
+    """Tell whether somebody asked the current task to end; if not, a CancelledError in it is a failure inside it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class TaskGroup:
     """The background tasks of one component."""
 
@@ -36,7 +42,9 @@ class TaskGroup:
             started = self._clock.monotonic()
             try:
                 await function()
-            except Exception as error:  # noqa: BLE001 - whatever a component raises must not end the agent
+            except (Exception, asyncio.CancelledError) as error:
+                if is_being_cancelled():
+                    raise
                 self._crashes.add()
                 self._health.failed(f"task {name} crashed: {type(error).__name__}: {error}")
                 self._log.exception("task_crashed", task=name, restart_in_seconds=wait)

@@ -11,6 +11,7 @@ import psutil
 
 from ophion_agent.clock import Clock
 from ophion_agent.errors import OphionError
+from ophion_agent.rare_http import RareHTTPServer
 from ophion_agent.self_metrics import Sample, SelfMetrics
 from ophion_agent.settings import PrometheusReader, TelemetrySettings
 
@@ -41,6 +42,8 @@ class SelfTelemetry:
         self._metrics = metrics
         self._version = version
         self._exit = contextlib.AsyncExitStack()
+        self._resource: dict[str, Any] = {}
+        self._collect: Callable[[], MetricsData | None] | None = None
         self.addresses: list[str] = []
 
     async def start(self, settings: TelemetrySettings) -> None:
@@ -49,35 +52,34 @@ class SelfTelemetry:
         if not readers:
             return
         resource = {"service.name": "ophion-agent", "service.version": self._version, **settings.resource}
-        collect = _sdk_collector(self._metrics, {key: value for key, value in resource.items() if value is not None})
+        self._resource = {key: value for key, value in resource.items() if value is not None}
         for reader in readers:
-            await self._serve(reader, collect)
+            await self._serve(reader)
 
-    async def _serve(self, reader: PrometheusReader, collect: Callable[[], "MetricsData | None"]) -> None:
-        from aiohttp import web
+    async def _serve(self, reader: PrometheusReader) -> None:
+        async def scrape(_: "web.BaseRequest") -> "web.StreamResponse":
+            from aiohttp import web
 
-        async def scrape(_: "web.Request") -> "web.Response":
-            text = exposition(collect(), add_total=not reader.without_type_suffix)
+            if self._collect is None:
+                self._collect = _sdk_collector(self._metrics, self._resource)
+            text = exposition(self._collect(), add_total=not reader.without_type_suffix)
             return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
-        application = web.Application()
-        application.router.add_get("/metrics", scrape)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        self._exit.push_async_callback(runner.cleanup)
-        host = None if reader.host in ("", "0.0.0.0") else reader.host
+        server = RareHTTPServer({("GET", "/metrics"): scrape})
+        self._exit.push_async_callback(server.stop)
+        host = None if reader.host in ("", "0.0.0.0") else reader.host.strip("[]")
         try:
-            await web.TCPSite(runner, host, reader.port).start()
+            port = await server.listen(host, reader.port)
         except OSError as error:
             where = f"service.telemetry.metrics: cannot listen on {reader.host}:{reader.port}"
             raise OphionError(f"{where}: {error.strerror}; set another port or level: none") from error
-        port = runner.addresses[0][1]
         self.addresses.append(f"http://{reader.host or 'localhost'}:{port}/metrics")
 
     async def stop(self) -> None:
         """Stop listening; safe twice."""
         await self._exit.aclose()
         self._exit = contextlib.AsyncExitStack()
+        self._collect = None
         self.addresses.clear()
 
 

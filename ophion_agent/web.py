@@ -181,7 +181,7 @@ class WebServer:
                 return await handler(request)
             except Unauthenticated as exc:
                 response = error_response(request, 401, str(exc))
-                response.headers.setdefault("WWW-Authenticate", "Bearer")
+                response.headers.setdefault("WWW-Authenticate", exc.challenge)
                 return response
             except web.HTTPException as exc:
                 if exc.status < 400:

@@ -7,11 +7,11 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import messages
 
 from ophion_agent.batch import SIGNALS, Batch, Logs, Metrics, Traces
 from ophion_agent.errors import PermanentError
 from ophion_agent.testing import make_batch, make_logs, make_metrics, make_traces
+from strategies import messages
 
 ALL = tuple(SIGNALS.values())
 UNKNOWN_FIELD = b"\xfa\x7f\x03xyz"

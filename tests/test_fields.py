@@ -257,7 +257,7 @@ def test_values_serialise_to_what_users_write_and_load_again() -> None:
 
 def test_the_json_schema_describes_what_users_write() -> None:
     properties = Settings.model_json_schema(schema_generator=ConfigJsonSchema)["properties"]
-    assert properties["timeout"]["type"] == "string"
+    assert properties["timeout"]["type"] == ["string", "number"]
     assert properties["size"]["anyOf"][0]["type"] == "integer"
     assert properties["endpoint"]["type"] == "string"
     assert properties["timeout"]["default"] == "5s"

@@ -49,7 +49,11 @@ def test_types_and_import_rules_cover_every_family(project: dict[str, Any]) -> N
     assert set(families()) <= set(tools["mypy"]["packages"])
     assert set(families()) <= set(tools["importlinter"]["root_packages"])
     for contract in tools["importlinter"]["contracts"]:
-        named = [*contract.get("forbidden_modules", ()), *contract.get("source_modules", ()), *contract.get("modules", ())]
+        named = [
+            *contract.get("forbidden_modules", ()),
+            *contract.get("source_modules", ()),
+            *contract.get("modules", ()),
+        ]
         assert set(families()) <= set(named)
 
 

@@ -57,7 +57,7 @@ class DebugConfig(ExporterConfig):
 
     @model_validator(mode="after")
     def _one_level(self) -> "DebugConfig":
-        if self.loglevel is not None and "verbosity" in self.model_fields_set:
+        if self.loglevel is not None and self.verbosity != "basic":
             raise ValueError("loglevel: cannot stand beside verbosity; remove loglevel, which is deprecated")
         return self
 

@@ -95,8 +95,8 @@ class ActionConfig(Config):
         if not self.pattern:
             raise ValueError(f"{where}: needs `pattern` with named groups, such as `(?P<name>.*)`")
         compiled = compile_pattern(self.pattern)
-        if not compiled.groups or compiled.groups != len(compiled.groupindex):
-            raise ValueError(f"{where}: every group of `pattern` needs a name, such as `(?P<name>.*)`")
+        if not compiled.groupindex:
+            raise ValueError(f"{where}: `pattern` needs a group with a name, such as `(?P<name>.*)`")
 
 
 def _options_of(action: str) -> set[str]:

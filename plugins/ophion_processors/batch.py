@@ -259,13 +259,16 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
         for part in batch.split(limit) if limit else (batch,):
             await self.next.consume(part)
 
+    def hurry(self) -> None:
+        """Send what waits and what comes in at once."""
+        self._draining = True
+        for shard in self._shards.values():
+            shard.hurry.set()
+
     async def drain(self) -> None:
         """Send everything that waits, at once."""
-        self._draining = True
-        shards = list(self._shards.values())
-        for shard in shards:
-            shard.hurry.set()
-        for shard in shards:
+        self.hurry()
+        for shard in list(self._shards.values()):
             await shard.idle.wait()
 
     async def stop(self) -> None:

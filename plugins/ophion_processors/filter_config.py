@@ -179,7 +179,7 @@ class FilterConfig(Config):
     @model_validator(mode="after")
     def _uses_one_form(self) -> "FilterConfig":
         forms = {
-            "traces": (self.traces.model_fields_set, self.spans.model_fields_set),
+            "traces": (_given(self.traces), _given(self.spans)),
             "metrics": (_conditions_in(self.metrics), _matches_in(self.metrics)),
             "logs": (_conditions_in(self.logs), _matches_in(self.logs)),
         }
@@ -190,8 +190,13 @@ class FilterConfig(Config):
 
 
 def _matches_in(filters: Config) -> set[str]:
-    return filters.model_fields_set & {"include", "exclude"}
+    return _given(filters) & {"include", "exclude"}
 
 
 def _conditions_in(filters: Config) -> set[str]:
-    return filters.model_fields_set - {"include", "exclude", "regexp"}
+    return _given(filters) - {"include", "exclude", "regexp"}
+
+
+def _given(filters: Config) -> set[str]:
+    """Return the options that hold something; `print-config --defaults` writes the others too."""
+    return {name for name in type(filters).model_fields if getattr(filters, name)}

@@ -133,7 +133,7 @@ async def test_takes_the_level_of_the_old_logging_exporter_with_a_warning(caplog
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loglevel": "debug", "verbosity": "basic"}, "loglevel: cannot stand beside verbosity; remove loglevel"),
+        ({"loglevel": "debug", "verbosity": "normal"}, "loglevel: cannot stand beside verbosity; remove loglevel"),
         ({"verbosity": "loud"}, "Input should be 'basic', 'normal' or 'detailed'"),
         ({"sampling_initial": -1}, "greater than or equal to 0"),
     ],

@@ -145,7 +145,7 @@ def test_actions_run_in_order() -> None:
         ({"action": "upsert", "key": "a", "value": 1, "pattern": "x"}, "does not use `pattern`"),
         ({"action": "delete", "key": "a", "value": 1}, "does not use `value`"),
         ({"action": "extract", "key": "a"}, "needs `pattern` with named groups"),
-        ({"action": "extract", "key": "a", "pattern": "(x)"}, "every group of `pattern` needs a name"),
+        ({"action": "extract", "key": "a", "pattern": "(x)"}, "`pattern` needs a group with a name"),
         ({"action": "extract", "key": "a", "pattern": "x("}, "invalid regular expression 'x('"),
         ({"action": "convert", "key": "a"}, "needs `converted_type`; valid: int, double, string"),
         ({"action": "insert", "key": "a", "value": object()}, "must be text, a number, true, false, a list or a map"),
