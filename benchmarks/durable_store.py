@@ -156,8 +156,8 @@ class LogStore:
     """The segment files of the durable queue, without the queue."""
 
     def __init__(self, directory: Path) -> None:
-        from ophion_agent.durable_acked import Acked
-        from ophion_agent.durable_segments import Segment, SegmentWriter
+        from ophion_agent.durable.acked import Acked
+        from ophion_agent.durable.segments import Segment, SegmentWriter
 
         self._directory = directory
         self._writer = SegmentWriter(directory, 0, 16 << 20)
@@ -175,8 +175,8 @@ class LogStore:
 
     def read(self, limit_bytes: int) -> list[tuple[int, bytes]]:
         """Read ahead in the oldest file."""
-        from ophion_agent.durable_format import FILE_HEADER_BYTES
-        from ophion_agent.durable_segments import read_segment
+        from ophion_agent.durable.format import FILE_HEADER_BYTES
+        from ophion_agent.durable.segments import read_segment
 
         segment = self._segments[0]
         offset = self._offset or FILE_HEADER_BYTES
@@ -186,7 +186,7 @@ class LogStore:
 
     def ack(self, positions: list[int]) -> None:
         """Store the delivered set and remove the file that it covers."""
-        from ophion_agent.durable_segments import persist
+        from ophion_agent.durable.segments import persist
 
         self._acked.add(positions[0], positions[-1] + 1)
         finished = [self._segments.popleft()] if self._acked.cursor >= self._segments[0].next else []

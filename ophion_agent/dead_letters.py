@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from ophion_agent.batch import Batch
 from ophion_agent.durable import DurableQueue
-from ophion_agent.durable_reader import Entry
+from ophion_agent.durable.reader import Entry
 from ophion_agent.errors import PermanentError
 from ophion_agent.log import Log
 from ophion_agent.records import decode_record, encode_record

@@ -9,14 +9,9 @@ from ophion_agent.batch import (
     SIGNALS,
     Batch,
     Logs,
-    LogsView,
     Metadata,
     Metrics,
-    MetricsView,
     Traces,
-    TracesView,
-    View,
-    points_of,
 )
 from ophion_agent.clock import Clock
 from ophion_agent.component import (
@@ -60,6 +55,7 @@ from ophion_agent.services import (
     ServerAuth,
     ServiceKey,
 )
+from ophion_agent.views import LogsView, MetricsView, TracesView, View, points_of
 
 __all__ = [
     "CLIENT_AUTH",

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ophion_agent.batch import Batch
 from ophion_agent.delivery import QueueConfig
 from ophion_agent.durable import DurableQueue, Entry, QueueClosed
-from ophion_agent.durable_format import FRAME_HEADER_BYTES
+from ophion_agent.durable.format import FRAME_HEADER_BYTES
 from ophion_agent.errors import PermanentError, RetryableError
 from ophion_agent.records import decode_record, encode_record
 

@@ -11,7 +11,7 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, Self, TypeVar
 
@@ -168,16 +168,27 @@ def server_context(
     config: TLSServerConfig,
     monotonic: Callable[[], float] = time.monotonic,
     report: Callable[[str], None] = lambda _: None,
+    protocols: Sequence[str] = (),
 ) -> ssl.SSLContext:
-    """Return the context for an aiohttp server, which takes up renewed files by itself. Raises TLSError."""
-    reloading = Reloading(config, lambda material: _server_context(config, material), monotonic, report)
+    """Return the context for an asyncio server, which takes up renewed files by itself. Raises TLSError.
+
+    `protocols` are offered by ALPN, such as ["h2"].
+    """
+
+    def build(material: Material) -> ssl.SSLContext:
+        context = _server_context(config, material)
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
+        return context
+
+    reloading = Reloading(config, build, monotonic, report)
 
     def take_current(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         # OpenSSL calls this at every ClientHello, with or without a server name.
         reloading.renewed()
         connection.context = reloading.current
 
-    front = _server_context(config, config.read())
+    front = build(config.read())
     front.sni_callback = take_current
     return front
 

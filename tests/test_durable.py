@@ -19,7 +19,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ophion_agent import durable_acked, durable_segments
 from ophion_agent.durable import (
     DirectoryInUse,
     DiskFull,
@@ -30,8 +29,10 @@ from ophion_agent.durable import (
     RecordTooLarge,
     UnknownFormat,
 )
-from ophion_agent.durable_acked import Acked
-from ophion_agent.durable_format import FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Label
+from ophion_agent.durable import acked as durable_acked
+from ophion_agent.durable import segments as durable_segments
+from ophion_agent.durable.acked import Acked
+from ophion_agent.durable.format import FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Label
 
 MIB = 1 << 20
 ROOT = Path(__file__).resolve().parent.parent
@@ -256,7 +257,7 @@ async def test_memory_does_not_grow_with_the_backlog(tmp_path: Path) -> None:
 
 LOCKER = """
 import pathlib, sys
-from ophion_agent.durable_segments import lock_directory
+from ophion_agent.durable.segments import lock_directory
 lock_directory(pathlib.Path(sys.argv[1]))
 """
 
@@ -595,7 +596,7 @@ async def test_damaged_delivered_set_means_redelivery(tmp_path: Path, content: b
 
 async def test_newer_format_is_refused_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("ophion_agent.durable_format.VERSION", 9)
+        patch.setattr("ophion_agent.durable.format.VERSION", 9)
         await fill(tmp_path, [b"future"])
     (path,) = segment_files(tmp_path)
     content = path.read_bytes()

@@ -166,6 +166,10 @@ class FileExporter(Exporter[FileConfig, Traces | Metrics | Logs]):
             parent.mkdir(exist_ok=True)
             parent.chmod(int(self.config.directory_permissions, 8))
 
+    def addresses(self) -> list[str]:
+        """Return the file that is written."""
+        return [self.config.path]
+
     async def stop(self) -> None:
         """Write what is under way and close the file."""
         writer, self._writer = self._writer, None

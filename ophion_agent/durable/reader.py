@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from ophion_agent.durable_acked import Acked
-from ophion_agent.durable_format import FILE_HEADER_BYTES, Chunk
-from ophion_agent.durable_segments import Segment, Written, read_segment
+from ophion_agent.durable.acked import Acked
+from ophion_agent.durable.format import FILE_HEADER_BYTES, Chunk
+from ophion_agent.durable.segments import Segment, Written, read_segment
 
 _READ_AHEAD_BYTES = 4 << 20
 

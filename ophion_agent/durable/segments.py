@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ophion_agent import durable_acked
-from ophion_agent.durable_format import (
+from ophion_agent.durable import acked as delivered_file
+from ophion_agent.durable.format import (
     FILE_HEADER_BYTES,
     FRAME_HEADER_BYTES,
     SUFFIX,
@@ -127,7 +127,7 @@ def persist(directory: Path, delivered: bytes, done: Sequence[Segment]) -> None:
     The files go even when the set cannot be stored: on a full disk that is what makes room. Raises OSError.
     """
     try:
-        durable_acked.save(directory, delivered)
+        delivered_file.save(directory, delivered)
     finally:
         discard(done)
         sync_directory(directory)

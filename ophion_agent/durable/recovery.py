@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ophion_agent import durable_acked
-from ophion_agent.durable_acked import Acked
-from ophion_agent.durable_format import (
+from ophion_agent.durable import acked as delivered_file
+from ophion_agent.durable.acked import Acked
+from ophion_agent.durable.format import (
     FILE_HEADER_BYTES,
     FRAME_HEADER_BYTES,
     MAX_POSITION,
@@ -17,7 +17,7 @@ from ophion_agent.durable_format import (
     header_version,
     sealed_at,
 )
-from ophion_agent.durable_segments import Segment, discard, sync_directory
+from ophion_agent.durable.segments import Segment, discard, sync_directory
 from ophion_agent.errors import OphionError
 
 _SCAN_BYTES = 1 << 20
@@ -63,7 +63,7 @@ def recover(directory: Path) -> Recovery:
     for leftover in directory.glob("*.tmp"):
         leftover.unlink()
     state = Recovery()
-    acked = durable_acked.load(directory)
+    acked = delivered_file.load(directory)
     state.found.redelivers = acked is None
     state.acked = acked or Acked()
     files = sorted((label.first, path, label) for path in directory.iterdir() if (label := Label.from_name(path.name)))

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
-from ophion_agent.durable_format import FRAME_HEADER_BYTES
-from ophion_agent.durable_segments import SegmentWriter, Written
+from ophion_agent.durable.format import FRAME_HEADER_BYTES
+from ophion_agent.durable.segments import SegmentWriter, Written
 from ophion_agent.errors import RetryableError
 
 _GROUP_BYTES = 4 << 20

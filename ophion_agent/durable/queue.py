@@ -3,7 +3,7 @@
 An append returns when its record is on the disk; callers that wait at the same time share one write and one flush.
 Records are handed out in order and removed when marked as done. A crash at any moment loses nothing that was
 acknowledged, and hands out again at most what was marked as done within the last `flush_seconds`.
-docs/adr/0002-durable-queue-store.md says why it is a segment log; `durable_format` describes the files.
+docs/adr/0002-durable-queue-store.md says why it is a segment log; `durable/format.py` describes the files.
 """
 
 import asyncio
@@ -16,12 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from ophion_agent.durable_commit import DiskFull, GroupCommit
-from ophion_agent.durable_format import FRAME_HEADER_BYTES
-from ophion_agent.durable_reader import Entry, ReadAhead
-from ophion_agent.durable_recovery import Recovered, Recovery, UnknownFormat, recover
-from ophion_agent.durable_segments import (
-    DirectoryInUse,
+from ophion_agent.durable.commit import GroupCommit
+from ophion_agent.durable.format import FRAME_HEADER_BYTES
+from ophion_agent.durable.reader import Entry, ReadAhead
+from ophion_agent.durable.recovery import Recovered, Recovery, recover
+from ophion_agent.durable.segments import (
     Segment,
     SegmentWriter,
     Written,
@@ -30,18 +29,6 @@ from ophion_agent.durable_segments import (
     persist,
 )
 from ophion_agent.errors import OphionError, PermanentError, RetryableError
-
-__all__ = [
-    "DirectoryInUse",
-    "DiskFull",
-    "DurableQueue",
-    "Entry",
-    "QueueClosed",
-    "QueueFull",
-    "RecordTooLarge",
-    "Recovered",
-    "UnknownFormat",
-]
 
 _MIB = 1 << 20
 _LEAST_SEGMENT_BYTES = 64 << 10
