@@ -168,7 +168,7 @@ class FileExporter(Exporter[FileConfig, Traces | Metrics | Logs]):
 
     def addresses(self) -> list[str]:
         """Return the file that is written."""
-        return [self.config.path]
+        return [str(self.config.path)]
 
     async def stop(self) -> None:
         """Write what is under way and close the file."""
