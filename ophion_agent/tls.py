@@ -214,28 +214,6 @@ def client_context_of(config: TLSClientConfig, material: Material) -> ssl.SSLCon
     return context
 
 
-def grpc_server_credentials(
-    config: TLSServerConfig,
-    monotonic: Callable[[], float] = time.monotonic,
-    report: Callable[[str], None] = lambda _: None,
-) -> grpc.ServerCredentials:
-    """Return credentials for a gRPC server, which takes up renewed files by itself. Raises TLSError."""
-    import grpc
-
-    _refuse_for_grpc(config)
-
-    def build(material: Material) -> grpc.ServerCertificateConfiguration:
-        # OpenSSL judges the files first: gRPC's own errors name neither file nor reason.
-        _server_context(config, material)
-        pair = (material.key or b"", material.cert or b"")
-        return grpc.ssl_server_certificate_configuration([pair], root_certificates=material.ca)
-
-    reloading = Reloading(config, build, monotonic, report)
-    # The stub forgets that the callback may return None for "unchanged".
-    fetch: Any = reloading.renewed
-    return grpc.dynamic_ssl_server_credentials(reloading.current, fetch, bool(config.client_ca_file))
-
-
 def grpc_channel_credentials(config: TLSClientConfig, material: Material) -> grpc.ChannelCredentials:
     """Return credentials for a gRPC channel made of `material`. Raises TLSError."""
     import grpc

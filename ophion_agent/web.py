@@ -286,12 +286,6 @@ def lower_headers(request: web.Request) -> dict[str, tuple[str, ...]]:
     return collected
 
 
-def grpc_listen_address(endpoint: str) -> str:
-    """Return the address that a gRPC server binds for `endpoint`; without a host it is every interface."""
-    parsed = parse_endpoint(endpoint)
-    return f"[::]:{parsed.port}" if parsed.unix_path is None and not parsed.host else parsed.address
-
-
 def listen_error(endpoint: str, exc: OSError) -> OphionError:
     """Return the error of a server that cannot listen, with the way out."""
     if exc.errno == errno.EADDRINUSE:

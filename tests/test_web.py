@@ -12,7 +12,7 @@ from certificates import Certificates
 from ophion_agent.compression import BodyTooLargeError
 from ophion_agent.errors import OphionError, Unauthenticated
 from ophion_agent.tls import client_context
-from ophion_agent.web import HTTPServerConfig, WebServer, grpc_listen_address, read_body
+from ophion_agent.web import HTTPServerConfig, WebServer, read_body
 
 Serve = Callable[..., Awaitable[WebServer]]
 
@@ -210,13 +210,6 @@ async def test_lets_a_running_request_end_at_the_stop(serve: Serve) -> None:
     writer.close()
     with pytest.raises(ConnectionError):
         socket.create_connection(("127.0.0.1", server.port), 1)
-
-
-def test_gives_grpc_an_address_for_every_endpoint() -> None:
-    assert grpc_listen_address("localhost:4317") == "localhost:4317"
-    assert grpc_listen_address(":4317") == "[::]:4317"
-    assert grpc_listen_address("[::1]:80") == "[::1]:80"
-    assert grpc_listen_address("unix:///run/x.sock") == "unix:/run/x.sock"
 
 
 async def test_gathers_repeated_headers(serve: Serve) -> None:

@@ -48,7 +48,7 @@ class GrpcProtocolConfig(Config):
     max_recv_msg_size_mib: int = Field(
         DEFAULT_LIMIT_MIB, ge=0, description="Largest request in MiB, inflated; 0 means the default."
     )
-    max_concurrent_streams: int = Field(0, ge=0, description="Most requests at once on one connection; 0 for no limit.")
+    max_concurrent_streams: int = Field(0, ge=0, description="Most requests at once on one connection; 0 for 4096.")
     read_buffer_size: ByteSize = Field(512 << 10, ge=0, description="Accepted for compatibility; gRPC sizes it.")
     write_buffer_size: ByteSize = Field(32 << 10, ge=0, description="Accepted for compatibility; gRPC sizes it.")
     include_metadata: bool = Field(False, description="Hand the request's headers on with the data.")
