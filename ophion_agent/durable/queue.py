@@ -123,7 +123,7 @@ class DurableQueue:
         max_bytes: int,
         segment_bytes: int = 16 * _MIB,
         max_record_bytes: int = 64 * _MIB,
-        flush_seconds: float = 1.0,
+        flush_seconds: float = 0.25,
         log: Log,
     ) -> "DurableQueue":
         """Lock and recover the directory, creating it where needed; segments are at most an eighth of `max_bytes`.
