@@ -5,9 +5,10 @@ takes, about 13 MB.
 """
 
 import asyncio
+import importlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -15,6 +16,34 @@ if TYPE_CHECKING:
     Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 SHUTDOWN_SECONDS = 1.0
+
+
+class _FirstVisit(asyncio.Protocol):
+    """Waits for the first bytes of a client, loads the framework in a thread, and hands the connection over.
+
+    Loading takes a few hundred milliseconds, in which the pipelines go on. A client that says nothing loads nothing.
+    """
+
+    def __init__(self, http_protocol: Callable[[], asyncio.Protocol]) -> None:
+        self._http_protocol = http_protocol
+        self._handover: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.pause_reading()
+        self._handover = asyncio.create_task(self._hand_over(data))
+
+    async def _hand_over(self, data: bytes) -> None:
+        await asyncio.to_thread(importlib.import_module, "aiohttp.web")
+        if self._transport.is_closing():
+            return
+        protocol = self._http_protocol()
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(data)
+        self._transport.resume_reading()
 
 
 class RareHTTPServer:
@@ -38,10 +67,14 @@ class RareHTTPServer:
         loop = asyncio.get_running_loop()
         self._listeners.append(await loop.create_unix_server(self._protocol, sock=listener))
 
-    def _protocol(self) -> asyncio.Protocol:
-        if self._protocols is None:
-            from aiohttp import web
+    def _protocol(self) -> asyncio.BaseProtocol:
+        return _FirstVisit(self.http_protocol) if self._protocols is None else self._protocols()
 
+    def http_protocol(self) -> asyncio.Protocol:
+        """Return a protocol that speaks HTTP on one connection."""
+        from aiohttp import web
+
+        if self._protocols is None:
             self._protocols = web.Server(self._handle, handler_cancellation=True, access_log=None)
         return self._protocols()
 
