@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from ophion_agent.clock import Clock
 from ophion_agent.delivery import RetryConfig
 from ophion_agent.errors import RetryableError
+from ophion_agent.slots import Slots
 
 Attempt = Callable[[], Awaitable[None]]
 OnFailure = Callable[[RetryableError], None]
@@ -17,8 +18,15 @@ class Retrying:
     """Runs attempts until one succeeds, fails for good, or the time is up."""
 
     def __init__(
-        self, config: RetryConfig, timeout_seconds: float, max_elapsed_seconds: float, clock: Clock, owner: str
+        self,
+        config: RetryConfig,
+        timeout_seconds: float,
+        max_elapsed_seconds: float,
+        clock: Clock,
+        owner: str,
+        slots: Slots | None = None,
     ) -> None:
+        self._slots = slots
         self._config = config
         self._timeout = timeout_seconds or None
         self._max_elapsed = max_elapsed_seconds
@@ -39,7 +47,7 @@ class Retrying:
         interval = self._config.initial_interval
         while True:
             try:
-                await self._once(attempt)
+                await self._in_turn(attempt)
             except RetryableError as error:
                 wait = max(self._jitter(interval), error.retry_after_seconds or 0.0)
                 if not self._config.enabled or self._exhausted(started, wait):
@@ -52,6 +60,13 @@ class Retrying:
                 interval = min(interval * self._config.multiplier, self._config.max_interval)
             else:
                 return
+
+    async def _in_turn(self, attempt: Attempt) -> None:
+        if self._slots is None:
+            await self._once(attempt)
+        else:
+            async with self._slots:
+                await self._once(attempt)
 
     async def _once(self, attempt: Attempt) -> None:
         try:

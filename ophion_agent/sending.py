@@ -20,6 +20,7 @@ from ophion_agent.queues import DiskQueue, MemoryQueue, SendingQueue
 from ophion_agent.retrying import Retrying
 from ophion_agent.self_metrics import Counter
 from ophion_agent.services import QUEUE_STORAGE
+from ophion_agent.slots import Slots
 from ophion_agent.tasks import is_being_cancelled
 
 OTELCOL_OUTCOMES = ("sent", "send_failed", "enqueue_failed")
@@ -64,7 +65,9 @@ class Sender:
         if self.config is None:
             return
         config, clock = self.config, self.context.clock
-        self._retrying = Retrying(config.retry_on_failure, config.timeout, self._max_elapsed(config), clock, self._name)
+        slots = Slots(config.sending_queue.num_consumers) if config.sending_queue.enabled else None
+        elapsed = self._max_elapsed(config)
+        self._retrying = Retrying(config.retry_on_failure, config.timeout, elapsed, clock, self._name, slots)
         self._dead_letters = await self._open_dead_letters(config)
         if not config.sending_queue.enabled:
             return
