@@ -4,7 +4,6 @@ Counting is an integer addition. The OpenTelemetry SDK reads the numbers through
 somebody collects (`telemetry.py`).
 """
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -67,17 +66,18 @@ class SelfMetrics:
         return remove
 
     def samples(self) -> Iterator[Sample]:
-        """Iterate over the present value of every series; a gauge that cannot be read is left out."""
+        """Iterate over the present value of every series; a gauge that cannot be read is left out and counted."""
         for name, counters in self._counters.items():
             for attributes, counter in counters.items():
                 yield Sample(name, attributes, counter.value, monotonic=True)
         for name, gauges in self._gauges.items():
             for attributes, read in gauges.items():
-                value = None
-                with contextlib.suppress(Exception):
+                try:
                     value = read()
-                if value is not None:
-                    yield Sample(name, attributes, value, monotonic=False)
+                except Exception:  # noqa: BLE001 - one component's fault must not hide the metrics of the others
+                    self.counter("ophion_gauge_read_failures", gauge=name).add()
+                    continue
+                yield Sample(name, attributes, value, monotonic=False)
 
     def total(self, name: str, **attributes: str) -> int | float:
         """Sum the counters of `name` whose attributes include the given ones."""

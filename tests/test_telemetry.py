@@ -141,6 +141,7 @@ async def test_a_gauge_that_cannot_be_read_does_not_cost_the_others() -> None:
     metrics.gauge("sound", lambda: 7)
     telemetry = await served(metrics, address="127.0.0.1:0")
     assert (await fetch(telemetry)).splitlines() == ["# TYPE sound gauge", "sound{} 7"]
+    assert metrics.total("ophion_gauge_read_failures", gauge="broken") == 1
     await telemetry.stop()
 
 
