@@ -18,13 +18,14 @@ class Slots:
         self.most = most
         self.limit = float(most)
         self.used = 0
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     async def __aenter__(self) -> None:
         """Wait for a free slot and take it."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.used < int(self.limit))
-            self.used += 1
+        while self.used >= int(self.limit):
+            self._changed.clear()
+            await self._changed.wait()
+        self.used += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -35,5 +36,5 @@ class Slots:
             self.limit = min(self.most, self.limit + 1)
         elif issubclass(kind, RetryableError):
             self.limit = max(1.0, self.limit / 2)
-        async with self._changed:
-            self._changed.notify_all()
+        # Nothing is awaited here: a cancellation in between would leave those who wait without a wake-up.
+        self._changed.set()

@@ -10,6 +10,7 @@ from ophion_agent.cli import main
 from ophion_agent.cli_plugin import KINDS, scaffold
 from ophion_agent.errors import OphionError
 from ophion_agent.registry import load_registry
+from requirement import unavailable
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,7 +56,7 @@ def test_a_new_plugin_works_when_it_is_installed(tmp_path: Path) -> None:
         check=False,
     )
     if build.returncode and "No module named hatchling" in build.stderr:
-        pytest.skip("needs hatchling: pip install hatchling")
+        unavailable("needs hatchling: pip install hatchling")
     assert build.returncode == 0, build.stderr
     wheel = next((tmp_path / "dist").glob("*.whl"))
     unpacked = run("-m", "zipfile", "-e", wheel, target, cwd=tmp_path)

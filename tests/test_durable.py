@@ -33,6 +33,7 @@ from ophion_agent.durable import acked as durable_acked
 from ophion_agent.durable import segments as durable_segments
 from ophion_agent.durable.acked import Acked
 from ophion_agent.durable.format import FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Label
+from requirement import unavailable
 
 MIB = 1 << 20
 ROOT = Path(__file__).resolve().parent.parent
@@ -745,7 +746,7 @@ def small_disk(directory: Path, size: int) -> Iterator[None]:
     directory.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small tmpfs needs root and CAP_SYS_ADMIN: sudo pytest")
+        unavailable("mounting a small tmpfs needs root and CAP_SYS_ADMIN: sudo pytest")
     try:
         yield
     finally:
