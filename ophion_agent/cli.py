@@ -17,7 +17,8 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = build_parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = build_parser(_first_word(given)).parse_args(given)
     command: Command = options.command
     try:
         return command(options)
@@ -32,10 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def _first_word(arguments: Sequence[str]) -> str:
+    return next((argument for argument in arguments if not argument.startswith("-")), "")
+
+
+def build_parser(wanted: str = "") -> argparse.ArgumentParser:
+    """Return the parser of all commands; plugins are loaded for theirs only if `wanted` is none of the framework's."""
     from ophion_agent import cli_live, cli_plugin, cli_test
     from ophion_agent.agent import agent_version
+    from ophion_agent.registry import add_plugin_commands
 
     parser = argparse.ArgumentParser(prog="ophion-agent", description="Observability agent: pipelines of plugins.")
     parser.add_argument("--version", action="version", version=f"ophion-agent {agent_version()}")
@@ -53,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--plugin-dir", action="append", default=[], help="also load the plugins in this folder")
     for module in (cli_live, cli_test, cli_plugin):
         module.add_commands(commands)
+    if wanted not in commands.choices:
+        for plugin in add_plugin_commands(commands):
+            print(f"ophion-agent: plugin {plugin.name} ({plugin.origin}): {plugin.error}", file=sys.stderr)
     return parser
 
 

@@ -47,6 +47,8 @@ class Component(Generic[C]):
     handles: ClassVar[frozenset[type[Batch]]] = frozenset()
     provides: ClassVar[tuple[ServiceKey[Any], ...]] = ()
     requires: ClassVar[tuple[ServiceKey[Any], ...]] = ()
+    # Services of which every provider is wanted, none included: `context.services(KEY)`. They start before this one.
+    gathers: ClassVar[tuple[ServiceKey[Any], ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -1,6 +1,6 @@
 """What the framework hands to each component: identity, log, clock, tasks, health, counters and services."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ophion_agent.clock import Clock
@@ -28,6 +28,7 @@ class Context:
         metrics: SelfMetrics,
         services: Mapping[str, Any] | None = None,
         provided: Mapping[str, str] | None = None,
+        gathered: Mapping[str, Sequence[str]] | None = None,
         agent: "AgentInfo | None" = None,
     ) -> None:
         self.kind = kind
@@ -39,6 +40,7 @@ class Context:
         # The graph fills its mapping while it builds, so an empty one is kept as it is.
         self._services: Mapping[str, Any] = {} if services is None else services
         self._provided = provided or {}
+        self._gathered = gathered or {}
         self._agent = agent
         self._gauge_removers: list[Callable[[], None]] = []
         crashes = metrics.counter("ophion_component_task_crashes", kind=kind, component=component_id)
@@ -69,6 +71,12 @@ class Context:
         if wanted is None or wanted not in self._services:
             raise LookupError(f"{self.kind} {self.id}: no {key.name} {extension_id or ''}; declare it in `requires`")
         return cast(T, self._services[wanted])
+
+    def services(self, key: ServiceKey[T]) -> list[T]:
+        """Return every configured provider of a key that the component declares in `gathers`."""
+        if key.name not in self._gathered:
+            raise LookupError(f"{self.kind} {self.id}: declare {key.name} in `gathers`")
+        return [cast(T, self._services[name]) for name in self._gathered[key.name]]
 
     async def cancel_tasks(self) -> None:
         """End the background tasks; `close()` does it too, for components that need them until then."""

@@ -114,6 +114,7 @@ class _Builder:
             metrics=self.metrics,
             services=self.services,
             provided=self._provided(plan.component),
+            gathered=self._gathered(plan.component),
             agent=self.agent,
         )
         try:
@@ -132,6 +133,14 @@ class _Builder:
             for key in component.requires
             for name, extension in extensions.items()
             if key in extension.component.provides
+        }
+
+    def _gathered(self, component: type[Component[Any]]) -> dict[str, list[str]]:
+        """Return all extensions that provide each service that the component gathers."""
+        extensions = [(name, self.plan.components["extension", name]) for name in self.plan.service.extensions]
+        return {
+            key.name: [name for name, extension in extensions if key in extension.component.provides]
+            for key in component.gathers
         }
 
     def _pipeline(self, plan: PipelinePlan) -> Pipeline:

@@ -1,10 +1,12 @@
-"""The hook through which plugins register: one, called once per plugin at load."""
+"""The hooks through which plugins register their components and commands, called once per plugin at load."""
 
 from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    import argparse
+
     from ophion_agent.component import Components
 
 PROJECT = "ophion_agent"
@@ -17,3 +19,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def ophion_components() -> "Components":
     """Return the component classes of this plugin, and `Removed` entries for names that no longer exist."""
     raise NotImplementedError
+
+
+@hookspec
+def ophion_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add commands to `ophion-agent`: parsers whose default `command` takes the options and returns the exit code."""

@@ -23,7 +23,8 @@ SETTLE_SECONDS = 0.25
 
 
 @asynccontextmanager
-async def _running(plan: Plan, sources: Sources) -> AsyncIterator[Running]:
+async def running_plan(plan: Plan, sources: Sources) -> AsyncIterator[Running]:
+    """Run what a plan holds, without the agent's own telemetry and control socket."""
     clock = Clock()
     running = Running(build(plan, clock, SelfMetrics(), Agent(sources, clock)), clock)
     await running.start()
@@ -43,7 +44,7 @@ async def exporter_alone(configs: Sequence[str], exporter_id: str) -> AsyncItera
         raise OphionError(f"no exporter {exporter_id!r} in {', '.join(configs)}; {nearest(exporter_id, known)}")
     wanted = {("exporter", exporter_id), *(key for key in plan.components if key[0] == "extension")}
     components = {key: component for key, component in plan.components.items() if key in wanted}
-    async with _running(replace(plan, components=components, pipelines=()), sources) as running:
+    async with running_plan(replace(plan, components=components, pipelines=()), sources) as running:
         yield next(running.graph.senders()), plan.service.shutdown_timeout
 
 
@@ -78,7 +79,7 @@ async def run_processors(sources: Sources, pipeline_id: str, batches: Sequence[B
         components={**processors, capture.key: capture},
         pipelines=(replace(chosen, receivers=(), exporters=("capture",)),),
     )
-    async with _running(alone, sources) as running:
+    async with running_plan(alone, sources) as running:
         pipeline = running.graph.pipelines[0]
         calls = [asyncio.ensure_future(pipeline.edges[0].consume(batch)) for batch in batches]
         if calls:

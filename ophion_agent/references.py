@@ -36,16 +36,18 @@ def connector_cycle(pipelines: "Iterable[PipelinePlan]", connectors: set[str]) -
 
 
 def extension_needs(
-    extensions: Iterable[str], components: "Mapping[tuple[str, str], ComponentPlan]"
+    extensions: Iterable[str], components: "Mapping[tuple[str, str], ComponentPlan]", *, gathered: bool = True
 ) -> dict[str, list[str]]:
-    """Return which extensions each of `extensions` uses, and so must find running when it starts."""
+    """Return which extensions each of `extensions` uses, and so must find running when it starts.
+
+    `gathered=False` leaves out those that it gathers: it works without them.
+    """
     plans = {name: components["extension", name] for name in extensions}
     needs: dict[str, list[str]] = {}
     for name, plan in plans.items():
         named = [extension_id for _, _, extension_id in service_references(plan.config) if extension_id in plans]
-        required = [
-            other for other in plans for key in plan.component.requires if key in plans[other].component.provides
-        ]
+        wanted = {*plan.component.requires, *(plan.component.gathers if gathered else ())}
+        required = [other for other in plans if other != name and wanted & set(plans[other].component.provides)]
         needs[name] = [*named, *required]
     return needs
 

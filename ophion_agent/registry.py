@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from ophion_agent import hookspecs
 from ophion_agent.component import Component, Removed, component_class
+
+if TYPE_CHECKING:
+    import argparse
 
 KINDS = ("receiver", "processor", "exporter", "connector", "extension")
 
@@ -130,6 +133,21 @@ def load_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def add_plugin_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> list[BrokenPlugin]:
+    """Let every installed plugin add its commands; return the plugins that could not be loaded."""
+    broken: list[BrokenPlugin] = []
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    for entry_point in sorted(entry_points(group=hookspecs.PROJECT), key=lambda point: point.name):
+        try:
+            manager.register(entry_point.load(), entry_point.name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything at import
+            broken.append(BrokenPlugin(entry_point.name, _origin(entry_point), f"{type(error).__name__}: {error}"))
+    for implementation in sorted(manager.hook.ophion_commands.get_hookimpls(), key=lambda found: found.plugin_name):
+        implementation.function(commands)
+    return broken
 
 
 def _load(registry: Registry, manager: pluggy.PluginManager, name: str, origin: str, load: Any) -> None:

@@ -19,7 +19,8 @@ compile() {
 }
 
 # dev holds the runtime, so the others take its versions and every file agrees with every other.
-compile dev pyproject.toml requirements/build.in --extra dev "$@"
+compile dev pyproject.toml requirements/build.in --extra dev --extra server "$@"
 compile agent pyproject.toml --constraints requirements/dev.txt "$@"
+compile server pyproject.toml --extra server --constraints requirements/dev.txt "$@"
 compile build requirements/build.in --constraints requirements/dev.txt "$@"
 compile bench pyproject.toml --extra bench --constraints requirements/dev.txt "$@"

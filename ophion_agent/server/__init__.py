@@ -1,0 +1,83 @@
+"""Everything that the author of a server plugin imports beside `ophion_agent.plugin`.
+
+from ophion_agent.server import HTTP_ROUTES, Call, Permission, Route
+"""
+
+from ophion_agent.server.principals import (
+    ANONYMOUS,
+    DEFAULT_TENANT,
+    ROLE_PERMISSIONS,
+    Permission,
+    Principal,
+    Role,
+    check_tenant,
+)
+from ophion_agent.server.problems import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Overloaded,
+    Problem,
+    TooManyRequests,
+    Unauthorized,
+)
+from ophion_agent.server.protocols import (
+    AUDIT_LOG,
+    AUTHORIZER,
+    BACKUP,
+    CONTROL_STORE,
+    HTTP_ROUTES,
+    PROMQL,
+    STORAGE,
+    AuditLog,
+    Authorizer,
+    BackupSource,
+    Columns,
+    ControlStore,
+    PromQL,
+    QueryLimits,
+    RouteSource,
+    Series,
+    Storage,
+)
+from ophion_agent.server.routes import Call, Reply, Route, Stream
+
+__all__ = [
+    "ANONYMOUS",
+    "AUDIT_LOG",
+    "AUTHORIZER",
+    "BACKUP",
+    "CONTROL_STORE",
+    "DEFAULT_TENANT",
+    "HTTP_ROUTES",
+    "PROMQL",
+    "ROLE_PERMISSIONS",
+    "STORAGE",
+    "AuditLog",
+    "Authorizer",
+    "BackupSource",
+    "BadRequest",
+    "Call",
+    "Columns",
+    "Conflict",
+    "ControlStore",
+    "Forbidden",
+    "NotFound",
+    "Overloaded",
+    "Permission",
+    "Principal",
+    "Problem",
+    "PromQL",
+    "QueryLimits",
+    "Reply",
+    "Role",
+    "Route",
+    "RouteSource",
+    "Series",
+    "Storage",
+    "Stream",
+    "TooManyRequests",
+    "Unauthorized",
+    "check_tenant",
+]

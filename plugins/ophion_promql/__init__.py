@@ -1,0 +1,9 @@
+"""PromQL on the telemetry store, and Prometheus' HTTP API."""
+
+from ophion_agent.plugin import Components, hookimpl
+
+
+@hookimpl
+def ophion_components() -> Components:
+    """Register the components of this family."""
+    return []
