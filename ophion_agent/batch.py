@@ -28,6 +28,17 @@ from ophion_agent.views import LogsView, MetricsView, TracesView, View, points_o
 
 Metadata = Mapping[str, tuple[str, ...]]
 NO_METADATA: Metadata = MappingProxyType({})
+# What an authenticator found out about the sender is metadata under this prefix, which no header can have.
+SENDER_PREFIX = "auth."
+
+
+def sender_metadata(headers: Metadata, facts: Mapping[str, str]) -> Metadata:
+    """Return the metadata of a request: its headers, and what its authentication proved under SENDER_PREFIX."""
+    if any(name.startswith(SENDER_PREFIX) for name in headers):
+        headers = {name: values for name, values in headers.items() if not name.startswith(SENDER_PREFIX)}
+    if not facts:
+        return headers or NO_METADATA
+    return {**headers, **{SENDER_PREFIX + name: (value,) for name, value in facts.items()}}
 
 
 class Batch:

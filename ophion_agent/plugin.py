@@ -6,12 +6,14 @@ from ophion_agent.plugin import Components, Config, Logs, Processor, hookimpl
 from ophion_agent.attempts import Attempt
 from ophion_agent.batch import (
     NO_METADATA,
+    SENDER_PREFIX,
     SIGNALS,
     Batch,
     Logs,
     Metadata,
     Metrics,
     Traces,
+    sender_metadata,
 )
 from ophion_agent.clock import Clock
 from ophion_agent.component import (
@@ -61,6 +63,7 @@ __all__ = [
     "CLIENT_AUTH",
     "NO_METADATA",
     "QUEUE_STORAGE",
+    "SENDER_PREFIX",
     "SERVER_AUTH",
     "SIGNALS",
     "AgentInfo",
@@ -126,4 +129,5 @@ __all__ = [
     "null_is_default",
     "parse_endpoint",
     "points_of",
+    "sender_metadata",
 ]

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     ErrorResponse = Callable[[web.Request, int, str], web.StreamResponse]
 
 _SIMPLE_HEADERS: Final = ("accept", "content-type", "x-requested-with")
+# Key of a request under which an application finds what the authenticator said about the sender.
+SENDER_FACTS: Final = "ophion.sender"
 _METHODS: Final = ("HEAD", "GET", "POST")
 _LINGERING_SECONDS: Final = 2.0
 
@@ -177,7 +179,7 @@ class WebServer:
                 return web.Response(status=204, headers=cors.preflight_headers(request))
             try:
                 if auth is not None:
-                    await auth.authenticate(lower_headers(request))
+                    request[SENDER_FACTS] = await auth.authenticate(lower_headers(request))
                 return await handler(request)
             except Unauthenticated as exc:
                 response = error_response(request, 401, str(exc))

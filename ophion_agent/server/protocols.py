@@ -67,6 +67,23 @@ class Storage(Protocol):
     ) -> bytes:
         """Return the result in one of the engine's output formats."""
 
+    async def read(
+        self,
+        signal: str,
+        where: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        tenant: str,
+        order: str = "",
+        limit: int = 10_000,
+        limits: QueryLimits | None = None,
+    ) -> Any:
+        """Return stored items as the OTLP request they came in: exactly what was sent, grouped by resource and scope.
+
+        `signal` is traces, logs or metrics; `where` and `order` are SQL over the columns of `spans` or `logs` (of the
+        points' `streams` for metrics: docs/storage.md). Items of one scope keep the order that `order` asks for.
+        """
+
     async def insert(
         self,
         table: str,

@@ -26,7 +26,7 @@ from ophion_agent.plugin import (
 )
 from ophion_agent.web import HTTPServerConfig, WebServer, server_auth
 from ophion_exporters.prometheus_exposition import Encoding, Format, accepts_gzip, negotiate
-from ophion_exporters.prometheus_naming import Namer, TranslationStrategy
+from ophion_agent.prometheus_names import Namer, TranslationStrategy
 from ophion_exporters.prometheus_protobuf import render_protobuf
 from ophion_exporters.prometheus_store import IDENTITY_ATTRIBUTES, Store, StoreSettings
 from ophion_exporters.prometheus_text import render_text

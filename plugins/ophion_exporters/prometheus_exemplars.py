@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 
-from ophion_exporters.prometheus_naming import legacy_label_name, value_text
+from ophion_agent.prometheus_names import legacy_label_name, value_text
 from ophion_exporters.prometheus_series import Labels, Series
 
 MAX_LABEL_CHARACTERS = 128

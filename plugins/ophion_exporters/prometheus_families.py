@@ -6,7 +6,7 @@ from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from ophion_exporters.prometheus_naming import Kind
+from ophion_agent.prometheus_names import Kind
 from ophion_exporters.prometheus_series import NEVER, Labels, NumberSeries, Series
 
 

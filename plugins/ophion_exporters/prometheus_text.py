@@ -8,7 +8,7 @@ from ophion_exporters.prometheus_buckets import classic_buckets, explicit_bucket
 from ophion_exporters.prometheus_exemplars import Exemplar, exemplars_of, latest_per_bucket
 from ophion_exporters.prometheus_exposition import Encoding, Entry, Format, escape_labels, plan
 from ophion_exporters.prometheus_families import Family
-from ophion_exporters.prometheus_naming import is_legacy_label_name, is_legacy_metric_name
+from ophion_agent.prometheus_names import is_legacy_label_name, is_legacy_metric_name
 from ophion_exporters.prometheus_series import HistogramSeries, NativeSeries, NumberSeries, Series, SummarySeries
 
 _SPECIAL = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}

@@ -16,6 +16,7 @@ from ophion_agent.plugin import (
     RetryableError,
     ServerAuth,
     Unauthenticated,
+    sender_metadata,
 )
 from ophion_otlp.grpc_answers import ENCODINGS, SUCCESS, failure, failure_of, http_failure
 from ophion_otlp.http2.exchange import Answer, Trouble
@@ -94,7 +95,7 @@ class ExportCall:
         self._headers = NO_METADATA
         if service.auth is not None or service.include_metadata:
             self._headers = _metadata(head.fields)
-        self._metadata = self._headers if service.include_metadata else NO_METADATA
+        self._metadata = sender_metadata(self._headers, {}) if service.include_metadata else NO_METADATA
         self.refusal: Answer | None = None
 
     def check(self, flag: int, length: int) -> Answer | None:
@@ -122,12 +123,13 @@ class ExportCall:
         """Authenticate the sender and hand the message on."""
         service, signal = self._service, self._signal
         try:
+            metadata = self._metadata
             if service.auth is not None:
-                await self._authenticate(service.auth)
+                metadata = sender_metadata(metadata, await self._authenticate(service.auth))
             if not service.serves(signal):
                 return failure(UNIMPLEMENTED, f"no pipeline takes {signal.signal} from this receiver")
             encoding = "gzip" if flag or message[:2] == _GZIP_MAGIC else ""
-            await service.take(signal, message, encoding, self._metadata, False)
+            await service.take(signal, message, encoding, metadata, False)
         except OphionError as error:
             return failure_of(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the sender must get an answer
@@ -136,9 +138,9 @@ class ExportCall:
             return self._refused(UNAVAILABLE, f"internal error: {type(error).__name__}")
         return SUCCESS
 
-    async def _authenticate(self, auth: ServerAuth) -> None:
+    async def _authenticate(self, auth: ServerAuth) -> Mapping[str, str]:
         try:
-            await auth.authenticate(self._headers)
+            return await auth.authenticate(self._headers)
         except Unauthenticated:
             self._service.refuse(self._signal)
             raise

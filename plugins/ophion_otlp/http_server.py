@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from ophion_agent.compression import CorruptDataError, check_encoding
-from ophion_agent.plugin import NO_METADATA, SIGNALS, Batch, Context, Metadata, OphionError, RetryableError, ServerAuth
-from ophion_agent.web import WebServer, lower_headers, read_body
+from ophion_agent.plugin import (
+    NO_METADATA,
+    SIGNALS,
+    Batch,
+    Context,
+    Metadata,
+    OphionError,
+    RetryableError,
+    ServerAuth,
+    sender_metadata,
+)
+from ophion_agent.web import SENDER_FACTS, WebServer, lower_headers, read_body
 from ophion_otlp.receiver_config import HttpProtocolConfig
 from ophion_otlp.status import code_of_http, refusal_of, retry_after_header, status_of
 
@@ -109,7 +119,8 @@ class HttpServer:
                 self._refuse(signal)
                 return _refused(request, CorruptDataError(f"the body is broken: {error}"))
             try:
-                metadata = lower_headers(request) if config.include_metadata else NO_METADATA
+                headers = lower_headers(request) if config.include_metadata else NO_METADATA
+                metadata = sender_metadata(headers, request.get(SENDER_FACTS, {}))
                 await take(signal, body, encoding, metadata, content_type == JSON)
             except OphionError as error:
                 return _refused(request, error)

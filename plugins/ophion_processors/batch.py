@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ophion_agent.plugin import (
     NO_METADATA,
+    SENDER_PREFIX,
     Batch,
     Config,
     Context,
@@ -29,7 +30,7 @@ _QUIET_SHARE = 0.1
 _RETRY_SECONDS = 0.1
 
 Records = Traces | Metrics | Logs
-ShardKey = tuple[type[Batch], tuple[tuple[str, ...] | None, ...]]
+ShardKey = tuple[type[Batch] | tuple[str, tuple[str, ...]], ...] | type[Batch]
 
 
 class BatchConfig(Config):
@@ -142,7 +143,7 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
         items = len(batch)
         if items == 0:
             return
-        metadata = self._metadata_of(batch) if self._keys else NO_METADATA
+        metadata = self._metadata_of(batch) if batch.metadata else NO_METADATA
         if self._immediate or self._draining:
             batch.metadata = metadata
             await self._send(batch)
@@ -157,17 +158,20 @@ class BatchProcessor(Processor[BatchConfig, Traces | Metrics | Logs]):
                 raise error.with_traceback(None)
 
     def _metadata_of(self, batch: Records) -> Metadata:
-        return {name: batch.metadata[name] for name in self._keys if name in batch.metadata}
+        # What is known about senders, such as their tenant, must never be joined with somebody else's data.
+        keys = self._keys
+        kept = {key: batch.metadata[key] for key in batch.metadata if key in keys or key.startswith(SENDER_PREFIX)}
+        return kept or NO_METADATA
 
     def _shard(self, batch: Records, metadata: Metadata, items: int) -> _Shard:
         signal = type(batch)
-        key = (signal, tuple(metadata.get(name) for name in self._keys)) if self._keys else signal
+        key = (signal, *sorted(metadata.items())) if metadata else signal
         shard = self._shards.get(key)
         if shard is None:
             limit = self.config.metadata_cardinality_limit
-            if self._keys and 0 < limit <= len(self._shards):
+            if metadata and 0 < limit <= len(self._shards):
                 raise RetryableError(
-                    f"batch: {limit} combinations of {', '.join(self._keys)} are waiting already; "
+                    f"batch: {limit} combinations of {', '.join(self._keys or metadata)} are waiting already; "
                     "raise metadata_cardinality_limit or choose fewer metadata_keys",
                     admission=True,
                 )

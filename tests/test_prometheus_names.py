@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from ophion_exporters.prometheus_naming import (
+from ophion_agent.prometheus_names import (
     Kind,
     Namer,
     TranslationStrategy,

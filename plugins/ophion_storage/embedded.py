@@ -1,0 +1,265 @@
+"""The ClickHouse engine inside this process (chdb): connections from threads, one statement on each at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import uuid4
+from xml.sax.saxutils import escape
+
+from ophion_agent.plugin import OphionError
+from ophion_agent.server import Overloaded
+from ophion_storage.engine import EngineError, identifier, parameter_text, settings_clause
+
+if TYPE_CHECKING:
+    from chdb.state.sqlitelike import Connection
+
+T = TypeVar("T")
+
+_CONFIG: Final = "engine.xml"
+_DATA: Final = "data"
+
+
+class _Session:
+    """A connection that remembers in which database it is."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._database = ""
+
+    def use(self, database: str) -> None:
+        if database and database != self._database:
+            self.run(f"USE {identifier(database)}")
+            self._database = database
+
+    def run(self, sql: str, output_format: str = "Null", parameters: Mapping[str, str] | None = None) -> bytes:
+        try:
+            result = self.connection.query(sql, output_format, params=dict(parameters or {}))
+            return bytes(result.bytes())
+        except RuntimeError as error:
+            raise EngineError(str(error)) from error
+
+    def insert(self, sql: str, input_format: str, data: bytes) -> None:
+        try:
+            inserter = self.connection.send_insert(sql, input_format)
+            try:
+                inserter.append(data)  # type: ignore[no-untyped-call]
+                inserter.finish()
+            except BaseException:
+                inserter.cancel()  # type: ignore[no-untyped-call]
+                raise
+        except RuntimeError as error:
+            raise EngineError(str(error)) from error
+
+
+class _Pool:
+    """Sessions of one kind, each lent to one statement at a time."""
+
+    def __init__(self, sessions: Sequence[_Session], wait_seconds: float) -> None:
+        self._free: asyncio.LifoQueue[_Session] = asyncio.LifoQueue()
+        self._wait_seconds = wait_seconds
+        self.sessions = tuple(sessions)
+        for session in sessions:
+            self._free.put_nowait(session)
+
+    async def take(self) -> _Session:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                return await self._free.get()
+        except TimeoutError:
+            raise Overloaded(f"{len(self.sessions)} queries run and others wait; try again") from None
+
+    def give_back(self, session: _Session) -> None:
+        self._free.put_nowait(session)
+
+    @property
+    def free(self) -> int:
+        return self._free.qsize()
+
+
+class EmbeddedEngine:
+    """One data directory, opened by this process alone."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        memory_bytes: int,
+        query_memory_bytes: int,
+        concurrent_queries: int,
+        threads_per_query: int,
+        wait_seconds: float,
+        writers: int = 2,
+    ) -> None:
+        self._directory = directory
+        self._memory_bytes = memory_bytes
+        self._reader_settings = {"max_threads": threads_per_query, "max_memory_usage": query_memory_bytes}
+        self._counts = (concurrent_queries, writers)
+        self._wait_seconds = wait_seconds
+        self._executor: ThreadPoolExecutor | None = None
+        self._readers = self._writers = _Pool((), wait_seconds)
+        self._control: _Session | None = None
+        self._running: dict[str, asyncio.Future[Any]] = {}
+
+    async def start(self) -> None:
+        """Open the directory; raises OphionError when it cannot be used, such as one that another process has open."""
+        self._executor = ThreadPoolExecutor(sum(self._counts) + 1, thread_name_prefix="engine")
+        loop = asyncio.get_running_loop()
+        readers, writers, self._control = await loop.run_in_executor(self._executor, self._open)
+        self._readers, self._writers = _Pool(readers, self._wait_seconds), _Pool(writers, self._wait_seconds)
+
+    def _open(self) -> tuple[list[_Session], list[_Session], _Session]:
+        chdb = import_chdb()
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            config = self._directory / _CONFIG
+            config.write_text(_engine_config(self._memory_bytes))
+        except OSError as error:
+            raise OphionError(f"{self._directory}: {error.strerror}; check `directory`") from error
+        address = f"{self._directory / _DATA}?config-file={config}"
+
+        def connect() -> _Session:
+            try:
+                return _Session(chdb.connect(address))
+            except RuntimeError as error:
+                raise OphionError(f"{self._directory}: cannot be opened, {EngineError(str(error))}") from error
+
+        readers = [connect() for _ in range(self._counts[0])]
+        for reader in readers:
+            for name, value in self._reader_settings.items():
+                reader.run(f"SET {name} = {value}")
+            reader.run("SET readonly = 2")
+        writers = [connect() for _ in range(self._counts[1])]
+        for writer in writers:
+            writer.run("SET max_threads = 1")
+            writer.run("SET max_insert_threads = 1")
+        return readers, writers, connect()
+
+    async def stop(self) -> None:
+        """Cancel what runs and close."""
+        if self._executor is None:
+            return
+        for marker in list(self._running):
+            await self._kill(marker)
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=self._wait_seconds)
+        sessions = [*self._readers.sessions, *self._writers.sessions, *([self._control] if self._control else [])]
+        executor, self._executor, self._control = self._executor, None, None
+        await asyncio.get_running_loop().run_in_executor(executor, _close_all, sessions)
+        executor.shutdown(wait=False)
+
+    async def query(
+        self, sql: str, parameters: Mapping[str, Any], *, database: str, output_format: str, settings: Mapping[str, Any]
+    ) -> bytes:
+        """See `Engine.query`."""
+        marker = uuid4().hex
+        bound = {name: parameter_text(value) for name, value in parameters.items()}
+        marked = f"/* {marker} */ {sql}{settings_clause(settings)}"
+
+        def run(session: _Session) -> bytes:
+            session.use(database)
+            return session.run(marked, output_format, bound)
+
+        return await self._run(self._readers, run, marker)
+
+    async def execute(self, sql: str, parameters: Mapping[str, Any] | None = None, *, database: str = "") -> None:
+        """See `Engine.execute`."""
+        bound = {name: parameter_text(value) for name, value in (parameters or {}).items()}
+
+        def run(session: _Session) -> None:
+            session.use(database)
+            session.run(sql, parameters=bound)
+
+        await self._run(self._writers, run, "")
+
+    async def insert(
+        self,
+        table: str,
+        columns: Sequence[str],
+        data: bytes,
+        *,
+        database: str,
+        input_format: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """See `Engine.insert`."""
+        names = f" ({', '.join(map(identifier, columns))})" if columns else ""
+        sql = f"INSERT INTO {identifier(table)}{names}{settings_clause(settings)}"
+
+        def run(session: _Session) -> None:
+            session.use(database)
+            session.insert(sql, input_format, data)
+
+        await self._run(self._writers, run, "")
+
+    async def _run(self, pool: _Pool, function: Callable[[_Session], T], marker: str) -> T:
+        """Run on a free session. When the caller gives up, the statement is killed, or at least not waited for."""
+        if self._executor is None:
+            raise OphionError(f"{self._directory}: the engine is not running")
+        session = await pool.take()
+        future = asyncio.get_running_loop().run_in_executor(self._executor, function, session)
+        key = marker or uuid4().hex
+        self._running[key] = future
+
+        def done(finished: asyncio.Future[T]) -> None:
+            del self._running[key]
+            pool.give_back(session)
+            if not finished.cancelled():
+                finished.exception()
+
+        future.add_done_callback(done)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if marker and not future.done():
+                await self._kill(marker)
+            raise
+
+    async def _kill(self, marker: str) -> None:
+        control = self._control
+        if control is None or self._executor is None:
+            return
+        statement = f"KILL QUERY WHERE position(query, '/* {marker} */') = 1 ASYNC"
+        await asyncio.get_running_loop().run_in_executor(self._executor, control.run, statement)
+
+
+def _close_all(sessions: Sequence[_Session]) -> None:
+    for session in sessions:
+        session.connection.close()
+
+
+def import_chdb() -> Any:
+    """Import chdb without pyarrow, which it would load for formats that are not used here: 60 MB less."""
+    missing = "pyarrow" not in sys.modules
+    if missing:
+        sys.modules["pyarrow"] = None  # type: ignore[assignment]
+    try:
+        import chdb
+    except ImportError as error:
+        raise OphionError("the embedded engine is not installed; run: pip install 'ophion-agent[server]'") from error
+    finally:
+        if missing:
+            del sys.modules["pyarrow"]
+    return chdb
+
+
+def _engine_config(memory_bytes: int) -> str:
+    """Return the engine's server settings: its memory, small caches, and parts that are on disk when an insert ends."""
+    settings = {
+        "max_server_memory_usage": memory_bytes,
+        "mark_cache_size": min(memory_bytes // 16, 1 << 30),
+        "index_mark_cache_size": min(memory_bytes // 32, 1 << 30),
+        "uncompressed_cache_size": 0,
+        "mmap_cache_size": 64,
+        "background_pool_size": 2,
+        "background_schedule_pool_size": 2,
+        "background_common_pool_size": 2,
+        "background_fetches_pool_size": 1,
+        "background_move_pool_size": 1,
+    }
+    lines = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in settings.items())
+    return f"<clickhouse>{lines}<merge_tree><fsync_after_insert>1</fsync_after_insert></merge_tree></clickhouse>\n"

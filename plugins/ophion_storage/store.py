@@ -1,0 +1,218 @@
+"""The extension that keeps telemetry: it takes OTLP requests and answers SQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from ophion_agent.plugin import SIGNALS, Batch, Context, Extension, OphionError, RetryableError, ServiceKey
+from ophion_agent.server import STORAGE, Columns, Overloaded, QueryLimits
+from ophion_storage.catalogue import Catalogue
+from ophion_storage.config import StoreConfig
+from ophion_storage.engine import Engine, EngineError
+from ophion_storage.reading import Origins, read_settings, read_statement
+from ophion_storage.tenants import Tenants
+from ophion_storage.wire import WIRES
+
+_JSON_SETTINGS: Final = {
+    "output_format_json_quote_64bit_integers": 0,
+    "output_format_json_quote_denormals": 1,
+    "output_format_json_named_tuples_as_objects": 0,
+}
+
+
+TELEMETRY_STORE: Final[ServiceKey[TelemetryStore]] = ServiceKey("telemetry store for the exporter")
+
+
+class TelemetryStore(Extension[StoreConfig]):
+    """Keeps traces, metrics and logs on the ClickHouse engine, in this process or on a server."""
+
+    type_name = "telemetry_store"
+    provides = (STORAGE, TELEMETRY_STORE)
+
+    def __init__(self, config: StoreConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._engine: Engine | None = None
+        self._tenants: Tenants | None = None
+        self._catalogues: dict[str, Catalogue] = {}
+        self._origins: dict[str, Origins] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def start(self) -> None:
+        """Open the engine and bring the databases up to date; raises OphionError when that cannot be."""
+        engine = self._make_engine()
+        await engine.start()
+        self._engine = engine
+        replicated = self.config.clickhouse is not None and self.config.clickhouse.replicated
+        self._tenants = Tenants(engine, self.config.retention, dict(self.config.tenants), replicated=replicated)
+        try:
+            for tenant in await self._tenants.names():
+                await self._tenants.ready(tenant)
+        except EngineError as error:
+            raise OphionError(f"the databases cannot be brought up to date: {error}") from error
+
+    async def stop(self) -> None:
+        """Close the engine."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.stop()
+
+    def _make_engine(self) -> Engine:
+        config, query = self.config, self.config.query
+        if config.clickhouse is not None:
+            from ophion_storage.remote import RemoteEngine
+
+            return RemoteEngine(config.clickhouse, query)
+        from ophion_storage.embedded import EmbeddedEngine
+
+        return EmbeddedEngine(
+            Path(config.directory),
+            memory_bytes=config.memory,
+            query_memory_bytes=query.memory,
+            concurrent_queries=query.concurrency,
+            threads_per_query=query.threads,
+            wait_seconds=query.queue_timeout,
+        )
+
+    @property
+    def engine(self) -> Engine:
+        """The running engine."""
+        if self._engine is None:
+            raise RetryableError("the telemetry store is not running")
+        return self._engine
+
+    async def _database(self, tenant: str) -> str:
+        if self._tenants is None:
+            raise RetryableError("the telemetry store is not running")
+        return await self._tenants.ready(tenant)
+
+    async def ingest(self, batch: Batch, tenant: str) -> None:
+        """Store a batch; on return it is on disk and can be queried. Raises RetryableError or PermanentError."""
+        wire = WIRES[batch.signal]
+        try:
+            database = await self._database(tenant)
+            await self.engine.insert(
+                wire.table,
+                (),
+                batch.payload,
+                database=database,
+                input_format="ProtobufSingle",
+                settings=wire.settings(),
+            )
+            if batch.signal == "metrics":
+                await self._learn_series(tenant, database)
+        except ValueError as error:
+            raise RetryableError(str(error)) from error
+        except EngineError as error:
+            raise error.as_refusal() from error
+
+    async def _learn_series(self, tenant: str, database: str) -> None:
+        async with self._locks.setdefault(tenant, asyncio.Lock()):
+            catalogue = self._catalogues.get(tenant)
+            if catalogue is None:
+                catalogue = Catalogue(self.engine, database, self.config.promote_resource_attributes)
+                await catalogue.recover()
+                self._catalogues[tenant] = catalogue
+            else:
+                await catalogue.update()
+
+    async def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, tenant: str, limits: QueryLimits | None = None
+    ) -> Columns:
+        """See `Storage.query`."""
+        result = await self.query_bytes(
+            sql, parameters, tenant=tenant, output_format="JSONColumns", settings=_JSON_SETTINGS, limits=limits
+        )
+        return Columns(orjson.loads(result))
+
+    async def query_bytes(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        tenant: str,
+        output_format: str,
+        settings: Mapping[str, Any] | None = None,
+        limits: QueryLimits | None = None,
+    ) -> bytes:
+        """See `Storage.query_bytes`."""
+        every = {**self._limits(limits or QueryLimits()), **(settings or {})}
+        try:
+            database = await self._database(tenant)
+            return await self.engine.query(
+                sql, parameters or {}, database=database, output_format=output_format, settings=every
+            )
+        except EngineError as error:
+            problem = error.as_problem()
+            if problem is None:
+                raise
+            raise problem from error
+        except RetryableError as error:
+            raise Overloaded(str(error)) from error
+
+    def _limits(self, limits: QueryLimits) -> dict[str, Any]:
+        config = self.config.query
+        return {
+            "max_execution_time": min(limits.seconds or config.timeout, config.timeout),
+            "max_memory_usage": min(limits.memory_bytes or config.memory, config.memory),
+            "max_result_rows": min(limits.rows or config.rows, config.rows),
+            "result_overflow_mode": "throw",
+        }
+
+    async def read(
+        self,
+        signal: str,
+        where: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        tenant: str,
+        order: str = "",
+        limit: int = 10_000,
+        limits: QueryLimits | None = None,
+    ) -> Any:
+        """See `Storage.read`."""
+        encoded = await self.query_bytes(
+            read_statement(signal, where, order, limit),
+            parameters,
+            tenant=tenant,
+            output_format="ProtobufSingle",
+            settings=read_settings(signal),
+            limits=limits,
+        )
+        request = SIGNALS[signal].request_type.FromString(encoded)
+        await self._origins_of(tenant).fill(request, signal)
+        return request
+
+    def _origins_of(self, tenant: str) -> Origins:
+        if tenant not in self._origins:
+            self._origins[tenant] = Origins(partial(self.query, tenant=tenant))
+        return self._origins[tenant]
+
+    async def insert(
+        self,
+        table: str,
+        data: bytes,
+        *,
+        tenant: str,
+        input_format: str,
+        columns: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """See `Storage.insert`."""
+        try:
+            database = await self._database(tenant)
+            await self.engine.insert(
+                table, columns, data, database=database, input_format=input_format, settings=settings or {}
+            )
+        except EngineError as error:
+            raise error.as_refusal() from error
+
+    async def tenants(self) -> list[str]:
+        """See `Storage.tenants`."""
+        assert self._tenants is not None
+        return await self._tenants.names()
