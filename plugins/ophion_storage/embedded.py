@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
@@ -13,7 +16,7 @@ from xml.sax.saxutils import escape
 
 from ophion_agent.plugin import OphionError
 from ophion_agent.server import Overloaded
-from ophion_storage.engine import EngineError, identifier, parameter_text, settings_clause
+from ophion_storage.engine import EngineError, identifier, parameter_text, quoted, settings_clause
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection
@@ -43,17 +46,25 @@ class _Session:
         except RuntimeError as error:
             raise EngineError(str(error)) from error
 
-    def insert(self, sql: str, input_format: str, data: bytes) -> None:
-        try:
-            inserter = self.connection.send_insert(sql, input_format)
-            try:
-                inserter.append(data)  # type: ignore[no-untyped-call]
-                inserter.finish()
-            except BaseException:
-                inserter.cancel()  # type: ignore[no-untyped-call]
-                raise
-        except RuntimeError as error:
-            raise EngineError(str(error)) from error
+    def insert(self, table: str, settings: Mapping[str, Any], input_format: str, data: bytes) -> None:
+        """Insert from a file in memory: the streaming insert of chdb drops the errors of materialized views."""
+        with _in_memory(data) as path:
+            self.run(f"INSERT INTO {table} FROM INFILE {quoted(path)}{settings_clause(settings)} FORMAT {input_format}")
+
+
+@contextmanager
+def _in_memory(data: bytes) -> Iterator[str]:
+    """Yield the path of a file that holds `data` and that is gone afterwards; in memory where the system can."""
+    if not hasattr(os, "memfd_create"):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            yield file.name
+        return
+    with os.fdopen(os.memfd_create("payload"), "wb") as file:
+        file.write(data)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 class _Pool:
@@ -188,11 +199,10 @@ class EmbeddedEngine:
     ) -> None:
         """See `Engine.insert`."""
         names = f" ({', '.join(map(identifier, columns))})" if columns else ""
-        sql = f"INSERT INTO {identifier(table)}{names}{settings_clause(settings)}"
 
         def run(session: _Session) -> None:
             session.use(database)
-            session.insert(sql, input_format, data)
+            session.insert(f"{identifier(table)}{names}", settings, input_format, data)
 
         await self._run(self._writers, run, "")
 

@@ -106,9 +106,9 @@ def identifier(name: str) -> str:
 
 def literal(value: Any) -> str:
     """Return the SQL literal of a setting's value."""
-    return (
-        str(int(value)) if isinstance(value, bool) else str(value) if isinstance(value, int | float) else quoted(value)
-    )
+    if isinstance(value, bool):
+        return str(int(value))
+    return str(value) if isinstance(value, int | float) else quoted(value)
 
 
 def settings_clause(settings: Mapping[str, Any]) -> str:
@@ -121,9 +121,9 @@ def parameter_text(value: Any) -> str:
     """Return the text in which the engine takes a query parameter: TSV's for a string, a literal for anything else."""
     if not isinstance(value, str):
         return _nested_text(value)
-    return (
-        value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
-    )
+    for plain, escaped in _TSV_ESCAPES:
+        value = value.replace(plain, escaped)
+    return value
 
 
 def _nested_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, EntityRef, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from ophion_agent.server import Columns
@@ -65,7 +65,7 @@ FROM
 (
     SELECT
         (
-            (CAST(map(), 'Map(String, String)'), 0),
+            (CAST(map(), 'Map(String, String)'), 0, CAST([], 'Array(String)')),
             groupArray((('', '', CAST(map(), 'Map(String, String)'), 0), items, toString(scope_id))),
             toString(resource_id)
         ) AS group
@@ -88,7 +88,8 @@ def read_settings(signal: str) -> dict[str, str | int]:
 _RESOURCES: Final = """
     SELECT
         toString(resource_id) AS id, any(mapKeys(attributes)) AS keys, any(schema_url) AS url,
-        any(arrayMap(v -> base64Encode(v), mapValues(attributes))) AS encoded, any(dropped_attributes_count) AS dropped
+        any(arrayMap(v -> base64Encode(v), mapValues(attributes))) AS encoded, any(dropped_attributes_count) AS dropped,
+        any(arrayMap(v -> base64Encode(v), entity_refs)) AS entity_refs
     FROM resources WHERE resource_id IN {ids:Array(UInt64)} GROUP BY resource_id
 """
 _SCOPES: Final = """
@@ -136,5 +137,7 @@ def _message(kind: Any, row: Mapping[str, Any]) -> Any:
         KeyValue(key=key, value=AnyValue.FromString(b64decode(value)))
         for key, value in zip(row["keys"], row["encoded"], strict=True)
     ]
-    names = {name: row[name] for name in ("name", "version") if name in row}
+    refs = {"entity_refs": [EntityRef.FromString(b64decode(ref)) for ref in row.get("entity_refs", ())]}
+    names: dict[str, Any] = refs if "entity_refs" in row else {}
+    names |= {name: row[name] for name in ("name", "version") if name in row}
     return kind(attributes=attributes, dropped_attributes_count=row["dropped"], **names)

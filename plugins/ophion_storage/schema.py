@@ -55,6 +55,21 @@ _TIMES: Final = (
 )
 
 
+HISTOGRAM_POINT: Final = (
+    "cityHash64(p.time, p.start_time, p.flags, p.count, p.bucket_counts, p.explicit_bounds, "
+    "toString((p.sum, p.min, p.max)))"
+)
+EXPONENTIAL_POINT: Final = (
+    "cityHash64(p.time, p.start_time, p.flags, p.count, p.scale, p.zero_count, p.zero_threshold, p.positive, "
+    "p.negative, toString((p.sum, p.min, p.max)))"
+)
+
+
+def number_point(value: str) -> str:
+    """Return SQL for what tells a number point from others of its stream; `value` is its integer value."""
+    return f"cityHash64(p.time, p.start_time, p.flags, CAST(p.kind, 'Int8'), if(p.kind = 'int', {value}, 0))"
+
+
 def _text(value: str) -> str:
     """Return SQL for the text of an encoded string of less than 16 KiB."""
     return f"if(startsWith({value}, '\\x0A'), substring({value}, if(length({value}) < 130, 3, 4)), {value})"
@@ -103,6 +118,9 @@ _PARTS: Final[Mapping[str, str]] = {
         "if(e.value = 'as_int', toFloat64(e.as_int), e.as_double) AS value, e.as_int AS int_value, "
         "e.trace_id AS trace_id, e.span_id AS span_id, e.filtered_attributes AS filtered_attributes"
     ),
+    "number_point": number_point("p.int_value"),
+    "histogram_point": HISTOGRAM_POINT,
+    "exponential_point": EXPONENTIAL_POINT,
     "service_name": _text("rs.resource.attributes['service.name']"),
     "resource_service_name": _text("resource.attributes['service.name']"),
 }

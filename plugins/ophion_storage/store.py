@@ -16,6 +16,7 @@ from ophion_storage.catalogue import Catalogue
 from ophion_storage.config import StoreConfig
 from ophion_storage.engine import Engine, EngineError
 from ophion_storage.reading import Origins, read_settings, read_statement
+from ophion_storage.reading_metrics import read_metrics_settings, read_metrics_statement
 from ophion_storage.tenants import Tenants
 from ophion_storage.wire import WIRES
 
@@ -177,11 +178,13 @@ class TelemetryStore(Extension[StoreConfig]):
     ) -> Any:
         """See `Storage.read`."""
         encoded = await self.query_bytes(
-            read_statement(signal, where, order, limit),
+            read_metrics_statement(where, order, limit)
+            if signal == "metrics"
+            else read_statement(signal, where, order, limit),
             parameters,
             tenant=tenant,
             output_format="ProtobufSingle",
-            settings=read_settings(signal),
+            settings=read_metrics_settings() if signal == "metrics" else read_settings(signal),
             limits=limits,
         )
         request = SIGNALS[signal].request_type.FromString(encoded)

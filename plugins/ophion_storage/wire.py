@@ -15,7 +15,7 @@ from typing import Final
 
 ATTRIBUTES: Final = "Map(LowCardinality(String), String)"
 _SCOPE: Final = f"Tuple(name String, version String, attributes {ATTRIBUTES}, dropped_attributes_count UInt32)"
-_RESOURCE: Final = f"Tuple(attributes {ATTRIBUTES}, dropped_attributes_count UInt32)"
+_RESOURCE: Final = f"Tuple(attributes {ATTRIBUTES}, dropped_attributes_count UInt32, entity_refs Array(String))"
 
 EVENTS: Final = (
     f"Array(Tuple(time_unix_nano UInt64, name LowCardinality(String), attributes {ATTRIBUTES}, "
@@ -79,7 +79,9 @@ def _resources(signal: str, scopes: str, items: str) -> str:
 
 
 _COMMON_PROTO: Final = """
-message Resource { map<string, bytes> attributes = 1; uint32 dropped_attributes_count = 2; }
+message Resource {
+  map<string, bytes> attributes = 1; uint32 dropped_attributes_count = 2; repeated bytes entity_refs = 3;
+}
 message Scope {
   string name = 1; string version = 2; map<string, bytes> attributes = 3; uint32 dropped_attributes_count = 4;
 }

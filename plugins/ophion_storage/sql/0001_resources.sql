@@ -6,6 +6,7 @@ CREATE TABLE resources
     service_name LowCardinality(String),
     attributes $attributes,
     dropped_attributes_count UInt32,
+    entity_refs Array(String),
     schema_url LowCardinality(String)
 )
 ENGINE = $ReplacingMergeTree PARTITION BY toDate(received) ORDER BY (service_name, resource_id);

@@ -71,7 +71,8 @@ FROM
 CREATE MATERIALIZED VIEW logs_to_resources TO resources AS
 SELECT DISTINCT
     now() AS received, cityHash64(resource, schema_url) AS resource_id, $resource_service_name AS service_name,
-    resource.attributes AS attributes, resource.dropped_attributes_count AS dropped_attributes_count, schema_url
+    resource.attributes AS attributes, resource.dropped_attributes_count AS dropped_attributes_count,
+    resource.entity_refs AS entity_refs, schema_url
 FROM
 (
     SELECT pair.1 AS resource, pair.2 AS schema_url

@@ -57,11 +57,13 @@ ENGINE = $MergeTree PARTITION BY toDate(received) ORDER BY (stream_id, time);
 CREATE TABLE summaries (received DateTime CODEC(Delta, LZ4), stream_id UInt64, $time_columns, $summary_columns)
 ENGINE = $MergeTree PARTITION BY toDate(received) ORDER BY (stream_id, time);
 
+-- `point` is the hash of what tells one point of a stream from another; see the points in schema.py.
 CREATE TABLE exemplars
 (
     received DateTime CODEC(Delta, LZ4),
     stream_id UInt64,
     point_time DateTime64(9, 'UTC'),
+    point UInt64,
     number UInt32,
     time DateTime64(9, 'UTC'),
     kind Enum8('none' = 0, 'double' = 3, 'int' = 6),
@@ -157,9 +159,13 @@ FROM
 
 CREATE MATERIALIZED VIEW numbers_in_to_samples TO samples AS
 SELECT
-    received, stream_id AS series_id, time, CAST(kind, 'Int8') AS kind, int_value, start_time, flags,
-    -- A point that says it has no value ends its series, which Prometheus writes as one certain NaN.
-    if(bitAnd(flags, 1) = 1, reinterpretAsFloat64(toUInt64(9218868437227405314)), numbers_in.value) AS value
+    received, stream_id AS series_id, time, CAST(kind, 'Int8') AS kind, start_time, flags,
+    -- A point that says it has no value ends its series, which Prometheus writes as one certain NaN. Should it have a
+    -- value all the same, its bits are kept in `int_value`.
+    if(bitAnd(flags, 1) = 1, reinterpretAsFloat64(toUInt64(9218868437227405314)), numbers_in.value) AS value,
+    if(
+        bitAnd(flags, 1) = 1 AND numbers_in.kind = 'double', reinterpretAsInt64(numbers_in.value), numbers_in.int_value
+    ) AS int_value
 FROM numbers_in;
 
 CREATE MATERIALIZED VIEW histograms_in_to_histograms TO histograms AS
@@ -251,18 +257,20 @@ FROM summaries_in
 WHERE cityHash64(toDate(received), stream_id) NOT IN seen_streams;
 
 CREATE MATERIALIZED VIEW numbers_in_to_exemplars TO exemplars AS
-SELECT $exemplar_names FROM numbers_in AS p ARRAY JOIN exemplars AS e, arrayEnumerate(exemplars) AS number;
+SELECT $exemplar_names, $number_point AS point FROM numbers_in AS p ARRAY JOIN exemplars AS e, arrayEnumerate(exemplars) AS number;
 
 CREATE MATERIALIZED VIEW histograms_in_to_exemplars TO exemplars AS
-SELECT $exemplar_names FROM histograms_in AS p ARRAY JOIN exemplars AS e, arrayEnumerate(exemplars) AS number;
+SELECT $exemplar_names, $histogram_point AS point FROM histograms_in AS p ARRAY JOIN exemplars AS e, arrayEnumerate(exemplars) AS number;
 
 CREATE MATERIALIZED VIEW exponential_in_to_exemplars TO exemplars AS
-SELECT $exemplar_names FROM exponential_histograms_in AS p ARRAY JOIN exemplars AS e, arrayEnumerate(exemplars) AS number;
+SELECT $exemplar_names, $exponential_point AS point
+FROM exponential_histograms_in AS p ARRAY JOIN exemplars AS e, arrayEnumerate(exemplars) AS number;
 
 CREATE MATERIALIZED VIEW metrics_to_resources TO resources AS
 SELECT DISTINCT
     now() AS received, cityHash64(resource, schema_url) AS resource_id, $resource_service_name AS service_name,
-    resource.attributes AS attributes, resource.dropped_attributes_count AS dropped_attributes_count, schema_url
+    resource.attributes AS attributes, resource.dropped_attributes_count AS dropped_attributes_count,
+    resource.entity_refs AS entity_refs, schema_url
 FROM
 (
     SELECT pair.1 AS resource, pair.2 AS schema_url
