@@ -124,6 +124,7 @@ def make_context(
     metrics: SelfMetrics | None = None,
     services: Mapping[str, Any] | None = None,
     provided: Mapping[str, str] | None = None,
+    gathered: Mapping[str, Sequence[str]] | None = None,
     agent: Any = None,
 ) -> Context:
     """Return a context as the framework would make it; `services` maps extension ids to instances."""
@@ -134,6 +135,7 @@ def make_context(
         metrics=metrics or SelfMetrics(),
         services=services,
         provided=provided,
+        gathered=gathered,
         agent=agent,
     )
 
@@ -147,6 +149,7 @@ def make_component(
     metrics: SelfMetrics | None = None,
     services: Mapping[str, Any] | None = None,
     provided: Mapping[str, str] | None = None,
+    gathered: Mapping[str, Sequence[str]] | None = None,
     agent: Any = None,
     component_id: str | None = None,
 ) -> C:
@@ -159,6 +162,7 @@ def make_component(
         metrics=metrics,
         services=services,
         provided=provided,
+        gathered=gathered,
         agent=agent,
     )
     component = component_class(validated, context)
@@ -226,6 +230,8 @@ async def check_component(
     config: Mapping[str, Any] | None = None,
     *,
     services: Mapping[str, Any] | None = None,
+    provided: Mapping[str, str] | None = None,
+    gathered: Mapping[str, Sequence[str]] | None = None,
     agent: Any = None,
     ignore_threads: Sequence[str] = (),
 ) -> None:
@@ -238,7 +244,16 @@ async def check_component(
     sink = Sink()
 
     def build() -> Component[Any]:
-        return make_component(component_class, config, sink=sink, clock=Clock(), services=services, agent=agent)
+        return make_component(
+            component_class,
+            config,
+            sink=sink,
+            clock=Clock(),
+            services=services,
+            provided=provided,
+            gathered=gathered,
+            agent=agent,
+        )
 
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
     component = build()

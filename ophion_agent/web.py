@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import re
 import socket
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
     ErrorResponse = Callable[[web.Request, int, str], web.StreamResponse]
 
 _SIMPLE_HEADERS: Final = ("accept", "content-type", "x-requested-with")
-# Key of a request under which an application finds what the authenticator said about the sender.
-SENDER_FACTS: Final = "ophion.sender"
-_METHODS: Final = ("HEAD", "GET", "POST")
+_METHODS: Final = ("HEAD", "GET", "POST", "PUT", "PATCH", "DELETE")
 _LINGERING_SECONDS: Final = 2.0
 
 
@@ -73,7 +72,7 @@ class HTTPServerConfig(Config):
     response_headers: dict[str, Text] = Field({}, description="Headers added to every response.")
     read_timeout: Duration = Field(30.0, ge=0, description="Time for a request's body to arrive; 0 for no limit.")
     read_header_timeout: Duration = Field(60.0, ge=0, description="Accepted; `idle_timeout` covers it.")
-    write_timeout: Duration = Field(30.0, ge=0, description="Accepted for compatibility; responses are small.")
+    write_timeout: Duration = Field(30.0, ge=0, description="Longest wait for a client to take a part of an answer.")
     idle_timeout: Duration = Field(60.0, gt=0, description="Close a connection that sends no request for this long.")
     keep_alives_enabled: bool = Field(True, description="Let a connection carry several requests.")
 
@@ -97,7 +96,7 @@ class WebServer:
     """Serves `app` while started. `start()` puts the configured gates on the application, so each app serves once.
 
     `error_response(request, status, message)` answers what never reaches a handler (401, 404, 405); without it that is
-    plain text.
+    plain text. With `cancel_with_client` a handler is cancelled when its client goes away.
     """
 
     def __init__(
@@ -109,6 +108,7 @@ class WebServer:
         error_response: ErrorResponse | None = None,
         report: Callable[[str], None] = lambda _: None,
         shutdown_seconds: float = 5.0,
+        cancel_with_client: bool = False,
     ) -> None:
         self._config = config
         self._app = app
@@ -116,6 +116,7 @@ class WebServer:
         self._error_response = error_response
         self._report = report
         self._shutdown_seconds = shutdown_seconds
+        self._cancel_with_client = cancel_with_client
         self._runner: web.AppRunner | None = None
         self._unix_path = ""
         self.port = 0
@@ -132,6 +133,7 @@ class WebServer:
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=self._config.idle_timeout,
+            handler_cancellation=self._cancel_with_client,
             # aiohttp waits this long twice: for handlers to end, then for their cancellation.
             shutdown_timeout=self._shutdown_seconds / 2,
             # Rest of a refused body that is read so that the sender sees the answer instead of a reset.
@@ -179,7 +181,7 @@ class WebServer:
                 return web.Response(status=204, headers=cors.preflight_headers(request))
             try:
                 if auth is not None:
-                    request[SENDER_FACTS] = await auth.authenticate(lower_headers(request))
+                    request[_facts_key()] = await auth.authenticate(lower_headers(request))
                 return await handler(request)
             except Unauthenticated as exc:
                 response = error_response(request, 401, str(exc))
@@ -250,6 +252,19 @@ class Cors:
             else {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
         )
         return {**allowed, "Access-Control-Expose-Headers": self._exposed} if self._exposed else allowed
+
+
+def sender_facts(request: web.Request) -> Mapping[str, str]:
+    """Return what the authenticator found out about who sends a request; nothing where none was asked."""
+    facts: Mapping[str, str] = request.get(_facts_key(), {})
+    return facts
+
+
+@functools.cache
+def _facts_key() -> web.RequestKey[Mapping[str, str]]:
+    from aiohttp import web
+
+    return web.RequestKey("sender_facts", dict)
 
 
 async def read_body(request: web.Request, max_bytes: int, timeout_seconds: float = 0.0) -> bytes:

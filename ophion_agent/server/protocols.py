@@ -141,7 +141,7 @@ class RouteSource(Protocol):
     """Offers routes to the HTTP API."""
 
     def routes(self) -> Sequence[Route]:
-        """Return the routes; called once, after the provider has started."""
+        """Return the routes; also before a start, for the documentation, so only handlers use what `start` opens."""
 
 
 class BackupSource(Protocol):

@@ -20,7 +20,7 @@ from ophion_agent.plugin import (
     ServerAuth,
     sender_metadata,
 )
-from ophion_agent.web import SENDER_FACTS, WebServer, lower_headers, read_body
+from ophion_agent.web import WebServer, lower_headers, read_body, sender_facts
 from ophion_otlp.receiver_config import HttpProtocolConfig
 from ophion_otlp.status import code_of_http, refusal_of, retry_after_header, status_of
 
@@ -120,7 +120,7 @@ class HttpServer:
                 return _refused(request, CorruptDataError(f"the body is broken: {error}"))
             try:
                 headers = lower_headers(request) if config.include_metadata else NO_METADATA
-                metadata = sender_metadata(headers, request.get(SENDER_FACTS, {}))
+                metadata = sender_metadata(headers, sender_facts(request))
                 await take(signal, body, encoding, metadata, content_type == JSON)
             except OphionError as error:
                 return _refused(request, error)

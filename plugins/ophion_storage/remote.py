@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Compression = Literal["zstd", "lz4", "none"]
 
-_GRACE_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 10.0
 _KILL_TRIES: Final = 20
 _KILL_PAUSE_SECONDS: Final = 0.1
@@ -67,7 +66,8 @@ class RemoteEngine:
 
     An insert that a server may have got before the connection broke is sent again, to the next server or by the
     sender: rows arrive at least once. `cluster` names the cluster on which queries are killed, which matters where an
-    address is that of a load balancer.
+    address is that of a load balancer. `grace_seconds` is how long after a limit of time the server's word of it is
+    waited for.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class RemoteEngine:
         compression: Compression = "zstd",
         insert_quorum: int | Literal["auto"] = 0,
         cluster: str = "",
+        grace_seconds: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._query = query
@@ -92,7 +93,7 @@ class RemoteEngine:
         self._servers = Servers(
             config,
             connections=self._threads,
-            read_timeout_seconds=max(config.insert_timeout, query.timeout) + _GRACE_SECONDS,
+            read_timeout_seconds=max(config.insert_timeout, query.timeout) + grace_seconds,
             monotonic=monotonic,
         )
         self._executor: ThreadPoolExecutor | None = None

@@ -1,0 +1,51 @@
+"""The `telemetry_api` extension: the routes of traces, metrics, logs, services, hosts and the overview."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ophion_agent.plugin import Context, Extension
+from ophion_agent.server import HTTP_ROUTES, PROMQL, STORAGE, Route
+from ophion_api.telemetry_access import Telemetry, TelemetryConfig
+
+
+class TelemetryApi(Extension[TelemetryConfig]):
+    """Offers the telemetry store to the HTTP API."""
+
+    type_name = "telemetry_api"
+    provides = (HTTP_ROUTES,)
+    requires = (STORAGE,)
+    gathers = (PROMQL,)
+
+    def __init__(self, config: TelemetryConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._routes: Sequence[Route] = ()
+
+    async def start(self) -> None:
+        """Make the routes."""
+        from ophion_api.attributes_routes import AttributeRoutes
+        from ophion_api.hosts import HostRoutes
+        from ophion_api.logs_routes import LogRoutes
+        from ophion_api.metrics_routes import MetricRoutes
+        from ophion_api.overview import OverviewRoutes
+        from ophion_api.services import ServiceRoutes
+        from ophion_api.store_figures import StoreRoutes
+        from ophion_api.traces_routes import TraceRoutes
+
+        context = self.context
+        telemetry = Telemetry(
+            storage=context.service(STORAGE),
+            promql=next(iter(context.services(PROMQL)), None),
+            clock=context.clock,
+            config=self.config,
+            counter=context.counter,
+        )
+        groups = (
+            TraceRoutes, LogRoutes, MetricRoutes, ServiceRoutes,
+            AttributeRoutes, HostRoutes, OverviewRoutes, StoreRoutes,
+        )  # fmt: skip
+        self._routes = [route for group in groups for route in group(telemetry).routes()]
+
+    def routes(self) -> Sequence[Route]:
+        """Return the routes; there are none before the start."""
+        return self._routes
