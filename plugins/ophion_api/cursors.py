@@ -31,7 +31,7 @@ def decode_cursor(cursor: str, kind: str, *types: type) -> tuple[Any, ...]:
         raise _wrong() from None
     if found != kind or [type(value) for value in values] != list(types):
         raise _wrong()
-    if any(isinstance(value, int) and not 0 <= value < 2**64 for value in values):
+    if any(isinstance(value, int) and not -(2**63) <= value < 2**64 for value in values):
         raise _wrong()
     return tuple(values)
 

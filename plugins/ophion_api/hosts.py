@@ -196,7 +196,8 @@ async def host_figures(
     )
     sql = (
         "SELECT resource, metric, state, mountpoint, sum(latest) AS latest, sum(increase) AS increase FROM "
-        "(SELECT series_id, argMax(value, time) AS latest, deltaSumTimestamp(value, toUnixTimestamp64Nano(time)) AS increase FROM samples "
+        "(SELECT series_id, argMax(value, time) AS latest, "
+        "deltaSumTimestamp(value, toUnixTimestamp64Nano(time)) AS increase FROM samples "
         f"WHERE series_id IN (SELECT series_id FROM series WHERE {known}) AND {binder.within('time', bounds)} "
         f"AND NOT isNaN(value) GROUP BY series_id) AS found INNER JOIN ({names}) AS names USING (series_id) "
         "GROUP BY resource, metric, state, mountpoint"

@@ -79,7 +79,7 @@ class MetricRoutes:
         kind = export_format(call, query.format)
         step, series = await self._evaluate(call, query)
         if kind != "json":
-            names = sorted({name for one in series for name in one.labels})
+            names = sorted({_column(name) for one in series for name in one.labels})
             rows = _Rows(series)
             columns = ("time", "value", *names) if kind == "csv" else ("time", "value", "labels")
             return export(kind, "metrics", columns, rows.csv if kind == "csv" else rows.nested, self._most_rows())
@@ -107,6 +107,11 @@ class MetricRoutes:
         return step, found
 
 
+def _column(label: str) -> str:
+    """Return the column of a label; those that are named like the columns of every row are marked."""
+    return f"label_{label}" if label in ("time", "value") else label
+
+
 class _Rows:
     """The points of a result as rows, a series a page."""
 
@@ -114,19 +119,18 @@ class _Rows:
         self._series = series
 
     async def csv(self, cursor: str | None) -> ExportPage:
-        """Return rows with a column per label."""
-        return self._page(cursor, lambda labels: labels)
+        """Return rows with a column per label; infinities are inf and -inf, as most readers of CSV take them."""
+        return self._page(cursor, lambda labels: {_column(name): text for name, text in labels.items()}, float)
 
     async def nested(self, cursor: str | None) -> ExportPage:
         """Return rows with all labels in one field."""
-        return self._page(cursor, lambda labels: {"labels": labels})
+        return self._page(cursor, lambda labels: {"labels": labels}, number_shown)
 
-    def _page(self, cursor: str | None, shown: Any) -> ExportPage:
+    def _page(self, cursor: str | None, shown: Any, number: Any) -> ExportPage:
         place = int(cursor or 0)
         if place >= len(self._series):
             return [], None
         one = self._series[place]
         labels = shown(dict(one.labels))
-        # Time and value win over labels of the same name.
-        rows = [{**labels, "time": time, "value": number_shown(value)} for time, value in one.points]
+        rows = [{**labels, "time": time, "value": number(value)} for time, value in one.points]
         return rows, str(place + 1) if place + 1 < len(self._series) else None

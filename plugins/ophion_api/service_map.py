@@ -89,10 +89,11 @@ async def _edges(store: TenantStore, service: str | None, bounds: TimeRange, one
         "SELECT toString(parent.service_name) AS caller, toString(child.service_name) AS callee, count() AS n, "
         "countIf(child.status_code = 2) AS failed, "
         "quantilesTDigest(0.5, 0.95, 0.99)(greatest(child.duration, 0)) AS quantiles "
-        "FROM (SELECT trace_id, parent_span_id, service_name, status_code, duration FROM spans "
+        # A join on one number takes a fraction of the time and memory of one on two texts.
+        "FROM (SELECT cityHash64(trace_id, parent_span_id) AS link, service_name, status_code, duration FROM spans "
         f"WHERE {where} AND parent_span_id != '') AS child "
-        f"INNER JOIN (SELECT trace_id, span_id, service_name FROM spans WHERE {where}) AS parent "
-        "ON child.trace_id = parent.trace_id AND child.parent_span_id = parent.span_id "
+        "INNER JOIN (SELECT cityHash64(trace_id, span_id) AS link, service_name FROM spans "
+        f"WHERE {where}) AS parent USING (link) "
         f"WHERE child.service_name != parent.service_name AND {around} "
         f"GROUP BY caller, callee ORDER BY n DESC, caller, callee LIMIT {binder.bind(_MOST_EDGES + 1, 'UInt64')}"
     )

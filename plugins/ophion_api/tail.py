@@ -43,7 +43,8 @@ class Tails:
         most = self._telemetry.config.tail_max_clients
         if self._running >= most:
             raise Overloaded(f"{most} live tails run already; close one, or raise `tail_max_clients`", 5)
-        tail = _Tail(store, query, self._start(last_event_id))
+        start = self._start(last_event_id)
+        tail = _Tail(store, query, start, start)
         # A wrong query is answered with a status of its own, before the stream begins.
         await tail.check()
         return Stream(self._events(tail), "text/event-stream", {"X-Accel-Buffering": "no"})
@@ -83,13 +84,13 @@ class Tails:
 
 @dataclass(slots=True)
 class _Tail:
-    """One client's place in the stream: `since` is the Unix second up to which everything was looked at."""
+    """One client's place in the stream: from the Unix second `begun`, and looked at up to `since`."""
 
     store: TenantStore
     query: LogTailQuery
+    begun: int
     since: int
     sent: Counter[tuple[int, int]] = field(default_factory=Counter)
-    is_first: bool = True
 
     async def check(self) -> None:
         """Raise BadRequest for a query that cannot be."""
@@ -100,13 +101,13 @@ class _Tail:
     async def poll(self) -> list[bytes]:
         """Return the events of what came since the last call."""
         now = self.store.telemetry.now_ns() // SECOND
-        first = self.since if self.is_first else self.since - _OVERLAP_SECONDS
+        first = max(self.begun, self.since - _OVERLAP_SECONDS)
         counts = await self._counts(first)
         new = [key for key, records in counts.items() for _ in range(records - self.sent[key])]
         kept = new[-self.store.telemetry.config.tail_lines_per_second :]
         rows = await self._rows(first, sorted(set(kept))) if kept else {}
         self.sent = counts
-        self.since, self.is_first = now, False
+        self.since = now
         events = [_event("log", rows[key], now) for key in kept if key in rows]
         if len(new) > len(kept):
             events.insert(0, _event("dropped", {"records": len(new) - len(kept)}, now))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,7 +30,7 @@ _STEPS: Final = (1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_
 _TIME_FORMS: Final = (
     "RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w)."
 )
-TimeText = Annotated[str | int | float, Field(union_mode="left_to_right")]
+TimeText = str | int | float
 
 
 class RangeQuery(BaseModel):

@@ -34,9 +34,7 @@ class Condition(BaseModel):
     op: Literal["=", "!=", ">", ">=", "<", "<=", "=~", "exists"] = Field(
         "=", description="`=~` is an RE2 expression that may match anywhere; `!=` needs the attribute to be there."
     )
-    value: str | int | float | bool | None = Field(
-        None, description="What to compare with; durations as text: 250ms.", union_mode="left_to_right"
-    )
+    value: str | int | float | bool | None = Field(None, description="What to compare with; durations as text: 250ms.")
 
     @model_validator(mode="after")
     def _names_one_thing(self) -> Condition:

@@ -22,7 +22,7 @@ from ophion_api.time_ranges import MINUTE, TimeRange, rfc3339
 from ophion_api.traces_filters import span_condition
 from ophion_api.traces_models import ServiceCount, TracePage, TraceQuery, TraceSummary
 
-_KEYS: Final = {"newest": "toUnixTimestamp64Nano(start_time)", "longest": "greatest(duration, 0)"}
+_KEYS: Final = {"newest": "toUnixTimestamp64Nano(start_time)", "longest": "duration"}
 _MOST_SERVICES: Final = 50
 _MOST_INTERVALS: Final = 60
 _SPANS_PER_TRACE: Final = 50
@@ -101,7 +101,7 @@ class _Search:
             sql = f"SELECT {self._key} AS found FROM spans WHERE {where} ORDER BY found DESC LIMIT 1 OFFSET {offset}"
             keys = (await self._store.query(sql, binder))["found"]
             yield _Slice(keys[0] if keys else None, high)
-            if not keys or keys[0] == 0:
+            if not keys:
                 return
             high, spans = keys[0] - 1, spans * 8
 

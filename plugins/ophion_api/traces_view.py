@@ -131,7 +131,7 @@ def critical_path(items: Sequence[_Item], children: Mapping[bytes, list[_Item]])
     """Return, by `id` of an item, the nanoseconds that it adds to the duration of its root.
 
     Backwards from the end of a span, the child that ended last is what was waited for; between children it is the span
-    itself. Children that end after their parent are not waited for beyond its end. Each span is visited at most once.
+    itself. What of a child lies outside its parent was not waited for. Each span is visited at most once.
     """
     known = {item.span.span_id for item in items}
     roots = [item for item in items if item.span.parent_span_id not in known]
@@ -139,18 +139,19 @@ def critical_path(items: Sequence[_Item], children: Mapping[bytes, list[_Item]])
         return {}
     root = max(roots, key=lambda item: item.end - item.start)
     spent: dict[int, int] = defaultdict(int)
-    waiting, seen = [(root, root.end)], {id(root)}
+    waiting, seen = [(root, root.start, root.end)], {id(root)}
     while waiting:
-        item, until = waiting.pop()
+        item, since, until = waiting.pop()
         for child in sorted(children.get(item.span.span_id, ()), key=lambda one: one.end, reverse=True):
             end = min(child.end, until)
-            if id(child) in seen or end <= max(child.start, item.start):
+            begin = max(since, child.start)
+            if id(child) in seen or end <= begin:
                 continue
             seen.add(id(child))
             spent[id(item)] += until - end
-            waiting.append((child, end))
-            until = max(item.start, child.start)
-        spent[id(item)] += max(0, until - item.start)
+            waiting.append((child, begin, end))
+            until = begin
+        spent[id(item)] += until - since
     return spent
 
 

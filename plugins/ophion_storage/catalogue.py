@@ -42,29 +42,31 @@ _COPY: Final = f"""
     INSERT INTO series
     SELECT today() AS day, series_id, metric_name, labels, kind, unit, help, stream_id, resource_id
     FROM series
-    WHERE day >= today() - 7 AND day < today() AND stream_id IN (SELECT stream_id FROM ({_NEW}))
+    WHERE series.day >= today() - 7 AND series.day < today() AND stream_id IN (SELECT stream_id FROM ({_NEW}))
     LIMIT 1 BY series_id
 """
+# An alias hides the column of its name, so columns are named with their table.
 _DETAILS: Final = f"""
     SELECT
-        toString(stream_id) AS stream_id, toString(resource_id) AS resource_id, name, description, unit, type,
+        toString(new.stream_id) AS stream_id, toString(new.resource_id) AS resource_id, name, description, unit, type,
         monotonic, mapKeys(attributes) AS keys, arrayMap(v -> base64Encode(v), mapValues(attributes)) AS encoded,
-        bounds, toString(day) AS day,
-        toString(cityHash64(stream_id, 'count', 0.)) AS count_id, toString(cityHash64(stream_id, 'sum', 0.)) AS sum_id,
+        bounds, toString(new.day) AS day,
+        toString(cityHash64(new.stream_id, 'count', 0.)) AS count_id,
+        toString(cityHash64(new.stream_id, 'sum', 0.)) AS sum_id,
         arrayMap(
-            b -> toString(cityHash64(stream_id, if(type = 'summary', 'quantile', 'bucket'), b)),
+            b -> toString(cityHash64(new.stream_id, if(new.type = 'summary', 'quantile', 'bucket'), b)),
             arrayPushBack(bounds, inf)
         ) AS bound_ids
-    FROM ({_NEW})
+    FROM ({_NEW}) AS new
     LIMIT {_PAGE}
 """
 _RESOURCES: Final = """
     SELECT
-        toString(resource_id) AS resource_id, any(mapKeys(attributes)) AS keys,
+        toString(resources.resource_id) AS resource_id, any(mapKeys(attributes)) AS keys,
         any(arrayMap(v -> base64Encode(v), mapValues(attributes))) AS encoded
     FROM resources
-    WHERE resource_id IN {ids:Array(UInt64)}
-    GROUP BY resource_id
+    WHERE resources.resource_id IN {ids:Array(UInt64)}
+    GROUP BY resources.resource_id
 """
 
 
@@ -81,9 +83,9 @@ class Catalogue:
 
     async def recover(self) -> None:
         """Make the engine's set of seen streams agree with the series that there are; to be called once at first."""
-        await self._engine.execute("TRUNCATE TABLE seen_streams", database=self._database)
+        await self._engine.execute("TRUNCATE TABLE seen_streams", database=self._database, everywhere=True)
         sql = "INSERT INTO seen_streams SELECT DISTINCT cityHash64(day, stream_id) FROM series WHERE day >= today() - 1"
-        await self._engine.execute(sql, database=self._database)
+        await self._engine.execute(sql, database=self._database, everywhere=True)
         await self.update()
 
     async def update(self) -> int:
@@ -102,7 +104,7 @@ class Catalogue:
         if not streams:
             return 0
         await self._engine.execute(_COPY, seconds, database=self._database)
-        await self._engine.execute(_SEEN, seconds, database=self._database)
+        await self._engine.execute(_SEEN, seconds, database=self._database, everywhere=True)
         columns = await self._query(_DETAILS, seconds)
         if columns["stream_id"]:
             await self._learn_resources(set(columns["resource_id"]))
@@ -110,7 +112,7 @@ class Catalogue:
             await self._engine.insert(
                 "series", (), lines, database=self._database, input_format="JSONEachRow", settings={}
             )
-            await self._engine.execute(_SEEN, seconds, database=self._database)
+            await self._engine.execute(_SEEN, seconds, database=self._database, everywhere=True)
         return streams
 
     async def _query(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, list[Any]]:

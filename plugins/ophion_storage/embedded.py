@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from ophion_agent.plugin import OphionError
-from ophion_agent.server import Overloaded
+from ophion_storage.chdb_library import forget_start, import_chdb, lock_directory
 from ophion_storage.engine import EngineError, identifier, parameter_text, quoted, settings_clause
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ T = TypeVar("T")
 
 _CONFIG: Final = "engine.xml"
 _DATA: Final = "data"
+_BUSY: Final = 202
 
 
 class _Session:
@@ -82,7 +82,7 @@ class _Pool:
             async with asyncio.timeout(self._wait_seconds):
                 return await self._free.get()
         except TimeoutError:
-            raise Overloaded(f"{len(self.sessions)} queries run and others wait; try again") from None
+            raise EngineError(f"Code: {_BUSY}. DB::Exception: {len(self.sessions)} others are under way") from None
 
     def give_back(self, session: _Session) -> None:
         self._free.put_nowait(session)
@@ -114,6 +114,7 @@ class EmbeddedEngine:
         self._executor: ThreadPoolExecutor | None = None
         self._readers = self._writers = _Pool((), wait_seconds)
         self._control: _Session | None = None
+        self._lock: IO[bytes] | None = None
         self._running: dict[str, asyncio.Future[Any]] = {}
 
     async def start(self) -> None:
@@ -128,7 +129,8 @@ class EmbeddedEngine:
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             config = self._directory / _CONFIG
-            config.write_text(_engine_config(self._memory_bytes))
+            self._lock = lock_directory(self._directory)
+            config.write_text(_engine_config(self._directory, self._memory_bytes))
         except OSError as error:
             raise OphionError(f"{self._directory}: {error.strerror}; check `directory`") from error
         address = f"{self._directory / _DATA}?config-file={config}"
@@ -139,6 +141,7 @@ class EmbeddedEngine:
             except RuntimeError as error:
                 raise OphionError(f"{self._directory}: cannot be opened, {EngineError(str(error))}") from error
 
+        forget_start(chdb.__file__)
         readers = [connect() for _ in range(self._counts[0])]
         for reader in readers:
             for name, value in self._reader_settings.items():
@@ -160,8 +163,11 @@ class EmbeddedEngine:
             await asyncio.wait(list(self._running.values()), timeout=self._wait_seconds)
         sessions = [*self._readers.sessions, *self._writers.sessions, *([self._control] if self._control else [])]
         executor, self._executor, self._control = self._executor, None, None
+        lock, self._lock = self._lock, None
         await asyncio.get_running_loop().run_in_executor(executor, _close_all, sessions)
         executor.shutdown(wait=False)
+        if lock is not None:
+            lock.close()
 
     async def query(
         self, sql: str, parameters: Mapping[str, Any], *, database: str, output_format: str, settings: Mapping[str, Any]
@@ -177,7 +183,9 @@ class EmbeddedEngine:
 
         return await self._run(self._readers, run, marker)
 
-    async def execute(self, sql: str, parameters: Mapping[str, Any] | None = None, *, database: str = "") -> None:
+    async def execute(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, database: str = "", everywhere: bool = False
+    ) -> None:
         """See `Engine.execute`."""
         bound = {name: parameter_text(value) for name, value in (parameters or {}).items()}
 
@@ -242,22 +250,7 @@ def _close_all(sessions: Sequence[_Session]) -> None:
         session.connection.close()
 
 
-def import_chdb() -> Any:
-    """Import chdb without pyarrow, which it would load for formats that are not used here: 60 MB less."""
-    missing = "pyarrow" not in sys.modules
-    if missing:
-        sys.modules["pyarrow"] = None  # type: ignore[assignment]
-    try:
-        import chdb
-    except ImportError as error:
-        raise OphionError("the embedded engine is not installed; run: pip install 'ophion-agent[server]'") from error
-    finally:
-        if missing:
-            del sys.modules["pyarrow"]
-    return chdb
-
-
-def _engine_config(memory_bytes: int) -> str:
+def _engine_config(directory: Path, memory_bytes: int) -> str:
     """Return the engine's server settings: its memory, small caches, and parts that are on disk when an insert ends."""
     settings = {
         "max_server_memory_usage": memory_bytes,
@@ -265,6 +258,9 @@ def _engine_config(memory_bytes: int) -> str:
         "index_mark_cache_size": min(memory_bytes // 32, 1 << 30),
         "uncompressed_cache_size": 0,
         "mmap_cache_size": 64,
+        "format_schema_path": directory / "schemas",
+        "tmp_path": directory / "tmp",
+        "user_files_path": directory / "files",
         "background_pool_size": 2,
         "background_schedule_pool_size": 2,
         "background_common_pool_size": 2,

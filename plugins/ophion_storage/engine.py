@@ -11,16 +11,17 @@ from ophion_agent.plugin import OphionError, PermanentError, RetryableError
 from ophion_agent.server import BadRequest, Overloaded, Problem
 
 _CODE: Final = re.compile(r"Code: (\d+)")
-_DETAIL: Final = re.compile(r"DB::Exception: (.*?)(?:\s*\([A-Z_]+\))?\s*(?:\(version .*)?\Z", re.DOTALL)
+_DETAIL: Final = re.compile(r".*DB::Exception: (.*?)(?:\s*\([A-Z_]+\))?\s*(?:\(version .*)?\Z", re.DOTALL)
 _DETAIL_LENGTH: Final = 400
 
 # Error codes of the engine, from ClickHouse's src/Common/ErrorCodes.cpp.
 _TOO_SLOW: Final = {159, 160, 209}
 _TOO_MUCH_MEMORY: Final = {241}
 _TOO_MANY_ROWS: Final = {158, 191, 307, 396}
+_UNREACHABLE: Final = {202, 210}
 _CANCELLED: Final = {394}
 # What a payload itself can be guilty of; everything else may pass with time: a full disk, too many parts, memory.
-_BAD_DATA: Final = {27, 32, 33, 53, 69, 117, 131, 432, 433, 434}
+_BAD_DATA: Final = {6, 25, 26, 27, 32, 33, 38, 41, 53, 69, 72, 117, 131, 432, 433, 434, 444}
 
 
 _TSV_ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0"))
@@ -41,6 +42,8 @@ class EngineError(OphionError):
             return Overloaded("the query took longer than it may; ask for a shorter time range or fewer series")
         if self.code in _TOO_MUCH_MEMORY:
             return Overloaded("the query needed more memory than it may; ask for a shorter time range or fewer series")
+        if self.code in _UNREACHABLE:
+            return Overloaded("the telemetry store cannot be reached; try again")
         if self.code in _TOO_MANY_ROWS:
             return BadRequest("the result has more rows than it may; narrow the query or set a limit", status=422)
         return None
@@ -77,8 +80,13 @@ class Engine(Protocol):
     ) -> bytes:
         """Return the result of a statement that reads; raises EngineError. Cancelling cancels it in the engine."""
 
-    async def execute(self, sql: str, parameters: Mapping[str, Any] | None = None, *, database: str = "") -> None:
-        """Run a statement that changes something; raises EngineError."""
+    async def execute(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, database: str = "", everywhere: bool = False
+    ) -> None:
+        """Run a statement that changes something; raises EngineError.
+
+        `everywhere` is for what each server of a cluster has for itself.
+        """
 
     async def insert(
         self,
@@ -119,24 +127,35 @@ def settings_clause(settings: Mapping[str, Any]) -> str:
 
 def parameter_text(value: Any) -> str:
     """Return the text in which the engine takes a query parameter: TSV's for a string, a literal for anything else."""
+    if isinstance(value, datetime | date):
+        return _time_text(value)
+    if value is None:
+        return "\\N"
     if not isinstance(value, str):
         return _nested_text(value)
+    text = value
     for plain, escaped in _TSV_ESCAPES:
-        value = value.replace(plain, escaped)
-    return value
+        text = text.replace(plain, escaped)
+    return text
 
 
 def _nested_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    if isinstance(value, date):
-        return value.isoformat()
+    if value is None:
+        return "NULL"
+    if isinstance(value, datetime | date):
+        return quoted(_time_text(value))
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{_nested_text(key)}:{_nested_text(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, Sequence | set | frozenset):
         return "[" + ",".join(map(_nested_text, value)) + "]"
-    return repr(value)
+    return str(value)
+
+
+def _time_text(value: date) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return value.isoformat()

@@ -153,14 +153,18 @@ class RemoteEngine:
 
         return await self._run(self._readers, run, _Statement(self._servers.in_turn(), again=True, kill=True))
 
-    async def execute(self, sql: str, parameters: Mapping[str, Any] | None = None, *, database: str = "") -> None:
+    async def execute(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, database: str = "", everywhere: bool = False
+    ) -> None:
         """See `Engine.execute`. Goes to the first server that can be reached, so that DDL finds what DDL made."""
         bound = _bound(sql, parameters or {})
 
         def run(client: HttpClient, query_id: str) -> bytes:
             return client.raw_query(sql, bound, _settings(database, query_id, {}), use_database=False)
 
-        await self._run(self._writers, run, _Statement(self._servers.in_order(), again=False, kill=False))
+        servers = self._servers.in_order()
+        for some in ([server] for server in servers) if everywhere else (servers,):
+            await self._run(self._writers, run, _Statement(some, again=False, kill=False))
 
     async def insert(
         self,

@@ -164,20 +164,22 @@ async def test_takes_the_same_in_a_body(shop: Shop) -> None:
     ],
 )
 async def test_refuses_what_cannot_be_asked(shop: Shop, query: dict[str, str], reason: str) -> None:
-    problem = await shop.get("/api/logs", status=422, **query)
+    problem = await shop.get("/api/logs", expect=422, **query)
     assert problem["detail"].startswith(reason)
 
 
 async def test_cursor_of_another_order_is_refused(shop: Shop) -> None:
     cursor = (await shop.get("/api/logs", limit=1))["next_cursor"]
-    assert (await shop.get("/api/logs", status=422, order="oldest", cursor=cursor))["detail"].startswith("cursor:")
+    assert (await shop.get("/api/logs", expect=422, order="oldest", cursor=cursor))["detail"].startswith("cursor:")
 
 
 @given(
     st.lists(
         st.one_of(
             st.text(max_size=8),
-            st.sampled_from(["OR", "AND", "NOT", "-", "(", ")", '"', "a:", "b>", "c:/", "/", "*", "\\", "'", ":", "{p0:String}"]),
+            st.sampled_from(
+                ["OR", "AND", "NOT", "-", "(", ")", '"', "a:", "b>", "c:/", "/", "*", "\\", "'", ":", "{p0:String}"]
+            ),
         ),
         max_size=12,
     ).map(" ".join)
@@ -232,12 +234,14 @@ async def test_counts_levels_over_time(shop: Shop) -> None:
     ],
 )
 async def test_refuses_steps(shop: Shop, step: str, reason: str) -> None:
-    assert (await shop.get("/api/logs/histogram", status=422, step=step))["detail"] == reason
+    assert (await shop.get("/api/logs/histogram", expect=422, step=step))["detail"] == reason
 
 
 async def test_exports_all_pages_as_ndjson(shop: Shop) -> None:
     answer = await shop.server.get(
-        f"/api/logs?from={NOW - 3600 * SECOND}&to={NOW + 1}&limit=10", key="reader", headers={"Accept": "application/x-ndjson"}
+        f"/api/logs?from={NOW - 3600 * SECOND}&to={NOW + 1}&limit=10",
+        key="reader",
+        headers={"Accept": "application/x-ndjson"},
     )
     lines = [json.loads(line) for line in answer.text.splitlines()]
     assert answer.headers["Content-Type"] == "application/x-ndjson"
@@ -260,4 +264,4 @@ async def test_exports_csv(shop: Shop) -> None:
 
 async def test_other_tenants_see_nothing(shop: Shop) -> None:
     assert (await shop.get("/api/logs", key="other"))["logs"] == []
-    assert (await shop.get("/api/logs", key="", status=401))["status"] == 401
+    assert (await shop.get("/api/logs", key="", expect=401))["status"] == 401

@@ -17,6 +17,7 @@ from ophion_storage.store import TelemetryStore
 from strategies import messages
 from telemetry_store import ingest, running_store
 
+
 def _encoded(message: Any) -> bytes:
     encoded: bytes = message.SerializeToString(deterministic=True)
     return encoded
