@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ophion_agent.plugin import SIGNALS
+from ophion_agent.server import TENANTS
 from ophion_agent.testing import make_context
 from ophion_storage.config import StoreConfig
 from ophion_storage.store import TelemetryStore
@@ -19,7 +20,7 @@ from ophion_storage.store import TelemetryStore
 async def running_store(directory: Path, **options: Any) -> AsyncIterator[TelemetryStore]:
     """Run a store whose options are the defaults but for its directory and `options`."""
     config = StoreConfig.model_validate({"directory": str(directory / "telemetry"), **options})
-    store = TelemetryStore(config, make_context("extension", "telemetry_store"))
+    store = TelemetryStore(config, make_context("extension", "telemetry_store", gathered={TENANTS.name: []}))
     try:
         await store.start()
         yield store

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ophion_agent.agent import Agent, Sources
+from ophion_agent.clock import Clock
 from ophion_agent.component import Component
 from ophion_agent.hookspecs import PROJECT
 from ophion_agent.registry import load_registry
-from ophion_agent.testing import check_component
+from ophion_agent.testing import check_component, make_component
 
 REGISTRY = load_registry()
 COMPONENTS = {(found.component.kind, found.component.type_name): found.component for found in REGISTRY.components()}
@@ -31,6 +33,14 @@ CONFIGS: dict[tuple[str, str], Callable[[Path], dict[str, Any]]] = {
     ("exporter", "otlp"): lambda _: {"endpoint": "127.0.0.1:1", "tls": {"insecure": True}},
     ("exporter", "otlphttp"): lambda _: {"endpoint": "http://127.0.0.1:1"},
     ("exporter", "prometheus"): lambda _: {"endpoint": "127.0.0.1:0"},
+    ("extension", "api"): lambda _: {"endpoint": "127.0.0.1:0"},
+    ("extension", "auth"): lambda folder: {
+        "directory": str(folder / "control"),
+        "cli_key_file": str(folder / "control" / "cli.key"),
+        "password_hashing": {"time_cost": 1, "memory": "8KiB", "parallelism": 1},
+    },
+    ("extension", "control_store"): lambda folder: {"directory": str(folder / "control")},
+    ("extension", "telemetry_store"): lambda folder: {"directory": str(folder / "telemetry")},
     ("extension", "basicauth"): lambda _: {"htpasswd": {"inline": "ada:secret"}},
     ("extension", "bearertokenauth"): lambda _: {"token": "secret"},
     ("extension", "file_storage"): lambda folder: {"directory": str(folder / "storage")},
@@ -55,8 +65,47 @@ def test_no_config_is_kept_for_a_component_that_is_gone() -> None:
 
 @every_component
 async def test_keeps_the_contract(component: type[Component[Any]], tmp_path: Path) -> None:
-    config = CONFIGS.get((component.kind, component.type_name), lambda _: {})(tmp_path)
-    await check_component(component, config, agent=Agent(Sources(())))
+    async with AsyncExitStack() as stack:
+        services: dict[str, Any] = {}
+        provided = await _start_needed(component, tmp_path, services, stack)
+        await check_component(
+            component,
+            _config(component, tmp_path),
+            agent=Agent(Sources(())),
+            services=services,
+            provided=provided,
+            gathered={key.name: [] for key in component.gathers},
+        )
+
+
+def _config(component: type[Component[Any]], folder: Path) -> dict[str, Any]:
+    return CONFIGS.get((component.kind, component.type_name), lambda _: {})(folder)
+
+
+async def _start_needed(
+    component: type[Component[Any]], folder: Path, services: dict[str, Any], stack: AsyncExitStack
+) -> dict[str, str]:
+    """Start the real providers of what a component requires, and return which one provides what."""
+    provided = {}
+    for key in component.requires:
+        provider = next(found for found in COMPONENTS.values() if key in found.provides)
+        provided[key.name] = provider.type_name
+        if provider.type_name not in services:
+            needed = await _start_needed(provider, folder, services, stack)
+            instance = make_component(
+                provider,
+                _config(provider, folder),
+                clock=Clock(),
+                services=services,
+                provided=needed,
+                gathered={gathered.name: [] for gathered in provider.gathers},
+                agent=Agent(Sources(())),
+            )
+            await instance.start()
+            stack.push_async_callback(instance.context.close)
+            stack.push_async_callback(instance.stop)
+            services[provider.type_name] = instance
+    return provided
 
 
 @every_component
@@ -84,7 +133,8 @@ def test_is_named_and_explained_in_the_words_of_the_field(component: type[Compon
 @every_component
 def test_comes_from_a_plugin_that_imports_only_what_the_framework_offers(component: type[Component[Any]]) -> None:
     offered = {
-        "plugin", "otlp_json", "web", "tls", "compression", "httpclient", "testing", "durable", "fields", "skeleton"
+        "plugin", "otlp_json", "web", "tls", "compression", "httpclient", "testing", "durable", "fields", "skeleton",
+        "server", "prometheus_names", "names", "compression"
     }  # fmt: skip
     source = Path(__import__("sys").modules[component.__module__].__file__ or "").read_text()
     used = set(re.findall(r"^\s*from ophion_agent\.(\w+) import", source, re.MULTILINE))

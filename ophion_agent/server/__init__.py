@@ -30,6 +30,7 @@ from ophion_agent.server.protocols import (
     HTTP_ROUTES,
     PROMQL,
     STORAGE,
+    TENANTS,
     AuditLog,
     Authorizer,
     BackupSource,
@@ -40,6 +41,7 @@ from ophion_agent.server.protocols import (
     RouteSource,
     Series,
     Storage,
+    TenantDirectory,
 )
 from ophion_agent.server.routes import Call, Reply, Route, Stream
 
@@ -54,6 +56,7 @@ __all__ = [
     "PROMQL",
     "ROLE_PERMISSIONS",
     "STORAGE",
+    "TENANTS",
     "AuditLog",
     "Authorizer",
     "BackupSource",
@@ -77,6 +80,7 @@ __all__ = [
     "Series",
     "Storage",
     "Stream",
+    "TenantDirectory",
     "TooManyRequests",
     "Unauthorized",
     "check_tenant",

@@ -104,10 +104,18 @@ class ControlStore(Protocol):
     """The relational store of users, keys, rules, dashboards and audit records: SQLite or PostgreSQL."""
 
     def session(self) -> "AbstractAsyncContextManager[AsyncSession]":
-        """Return a session in a transaction: committed at the end of the block, rolled back when it raises."""
+        """Return a session in a transaction: committed at the end of the block, rolled back when it raises.
+
+        Inside another block of the same task it joins that transaction, as a savepoint. Nothing but the database may
+        be waited for in a block. Raises Overloaded when the database cannot be reached or stays busy.
+        """
 
     async def migrate(self, family: str, scripts: Path) -> None:
-        """Bring the tables of a plugin family up to date with its own Alembic scripts; safe from several processes."""
+        """Bring the tables of a plugin family up to date with its own Alembic scripts; safe from several processes.
+
+        `scripts` is the folder `migrations` of the package, with `versions/` in it and no env.py. Every table is named
+        `<family>_...`.
+        """
 
     def leadership(self, name: str) -> "AbstractAsyncContextManager[bool]":
         """Try to become the only server that does `name`; true where it worked, held until the block ends."""
@@ -126,6 +134,13 @@ class Authorizer(Protocol):
 
     def admit(self, principal: Principal, client: str) -> None:
         """Count one request against the limits of the key and the address; raises TooManyRequests."""
+
+
+class TenantDirectory(Protocol):
+    """Knows the tenants and what is set for them."""
+
+    async def retention(self, tenant: str) -> Mapping[str, int | None]:
+        """Return the days that traces, metrics and logs of a tenant are kept; None where the store's own rule holds."""
 
 
 class AuditLog(Protocol):
@@ -180,5 +195,6 @@ CONTROL_STORE: ServiceKey[ControlStore] = ServiceKey("control store")
 AUTHORIZER: ServiceKey[Authorizer] = ServiceKey("authorizer")
 AUDIT_LOG: ServiceKey[AuditLog] = ServiceKey("audit log")
 HTTP_ROUTES: ServiceKey[RouteSource] = ServiceKey("HTTP routes")
+TENANTS: ServiceKey[TenantDirectory] = ServiceKey("tenant directory")
 BACKUP: ServiceKey[BackupSource] = ServiceKey("backup source")
 PROMQL: ServiceKey[PromQL] = ServiceKey("PromQL engine")

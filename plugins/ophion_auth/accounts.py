@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -137,3 +138,6 @@ class Accounts:
         except OphionError as error:
             # The server is of use without it.
             self._log.warning("cli_key_not_written", path=str(path), error=str(error), pid=os.getpid())
+
+
+OpenedAccounts = Callable[[], Accounts]

@@ -5,7 +5,7 @@ from typing import Final
 
 from ophion_agent.server import DEFAULT_TENANT, Call, Forbidden, Permission, Reply, Route
 from ophion_auth import models
-from ophion_auth.accounts import Accounts
+from ophion_auth.accounts import Accounts, OpenedAccounts
 from ophion_auth.records import chosen_tenant, is_platform_admin
 
 _TAG: Final = "tenants"
@@ -14,8 +14,12 @@ _TAG: Final = "tenants"
 class AdminRoutes:
     """Handlers of /api/tenants and /api/audit."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, opened: OpenedAccounts) -> None:
+        self._opened = opened
+
+    @property
+    def _accounts(self) -> Accounts:
+        return self._opened()
 
     def routes(self) -> Sequence[Route]:
         """Return the routes."""

@@ -18,6 +18,8 @@ from ophion_agent.server import (
     AUTHORIZER,
     CONTROL_STORE,
     HTTP_ROUTES,
+    TENANTS,
+    NotFound,
     Overloaded,
     Permission,
     Principal,
@@ -39,7 +41,7 @@ class Auth(Extension[AuthConfig]):
     """Signs in users, keys and senders, keeps tenants apart, limits and audits."""
 
     type_name = "auth"
-    provides = (AUTHORIZER, AUDIT_LOG, HTTP_ROUTES, SERVER_AUTH, ACCOUNTS)
+    provides = (AUTHORIZER, AUDIT_LOG, HTTP_ROUTES, SERVER_AUTH, TENANTS, ACCOUNTS)
     requires = (CONTROL_STORE,)
 
     def __init__(self, config: AuthConfig, context: Context) -> None:
@@ -92,11 +94,19 @@ class Auth(Extension[AuthConfig]):
         """Append one record to the audit log, in the caller's transaction where it is in one."""
         await self.accounts.audit.record(principal, action, target, detail, client)
 
+    async def retention(self, tenant: str) -> Mapping[str, int | None]:
+        """Return the days that a tenant's signals are kept; nothing for one that is not listed."""
+        try:
+            days = (await self.accounts.tenants.find(tenant)).days
+        except NotFound:
+            return {}
+        return {signal.removesuffix("_days"): value for signal, value in days.items()}
+
     def routes(self) -> Sequence[Route]:
         """Return the routes of logins, users, keys, tenants and the audit log."""
         from ophion_auth.routes import routes
 
-        return routes(self.accounts)
+        return routes(lambda: self.accounts)
 
     async def authenticate(self, headers: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
         """Return `subject` and `tenant` of a sender of telemetry; raises Unauthenticated, or RetryableError."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ophion_agent.plugin import OphionError
 from ophion_agent.server import DEFAULT_TENANT, ROLE_PERMISSIONS, Permission, Principal, Role
+from ophion_agent.server.commands import command_group, server_group
 
 if TYPE_CHECKING:
     from ophion_auth.accounts import Accounts
@@ -23,22 +24,9 @@ _LONGEST_PASSWORD: Final = 4096
 def add_commands(commands: "Parsers") -> None:
     """Add the groups `user`, `key` and `tenant` to `server`."""
     server = server_group(commands)
-    _add_user_commands(_group(server, "user", "users of the server"))
-    _add_key_commands(_group(server, "key", "API keys and ingest keys"))
-    _add_tenant_commands(_group(server, "tenant", "tenants"))
-
-
-def server_group(commands: "Parsers") -> "Parsers":
-    """Return the sub-commands of `server`, which several families add to."""
-    if "server" not in commands.choices:
-        return _group(commands, "server", "administer a server: users, keys, tenants, backups")
-    parser = commands.choices["server"]
-    return next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-
-
-def _group(parent: "Parsers", name: str, text: str) -> "Parsers":
-    parser = parent.add_parser(name, help=text, description=text)
-    return parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_user_commands(command_group(server, "user", "users of the server"))
+    _add_key_commands(command_group(server, "key", "API keys and ingest keys"))
+    _add_tenant_commands(command_group(server, "tenant", "tenants"))
 
 
 def _add_user_commands(group: "Parsers") -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from ophion_agent.server import BadRequest, Call, Forbidden, Permission, Reply, Route, Unauthorized
 from ophion_auth import models
-from ophion_auth.accounts import Accounts
+from ophion_auth.accounts import Accounts, OpenedAccounts
 from ophion_auth.cookies import expired_cookies, session_cookies
 from ophion_auth.sessions import Opened
 from ophion_auth.signing import Claims
@@ -17,8 +17,12 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 class SessionRoutes:
     """Handlers of /api/auth."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, opened: OpenedAccounts) -> None:
+        self._opened = opened
+
+    @property
+    def _accounts(self) -> Accounts:
+        return self._opened()
 
     def routes(self) -> Sequence[Route]:
         """Return the routes."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from ophion_agent.server import Call, Permission, Reply, Route
 from ophion_auth import models
-from ophion_auth.accounts import Accounts
+from ophion_auth.accounts import Accounts, OpenedAccounts
 from ophion_auth.records import chosen_tenant
 
 _TAG: Final = "users"
@@ -14,8 +14,12 @@ _TAG: Final = "users"
 class UserRoutes:
     """Handlers of /api/users."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, opened: OpenedAccounts) -> None:
+        self._opened = opened
+
+    @property
+    def _accounts(self) -> Accounts:
+        return self._opened()
 
     def routes(self) -> Sequence[Route]:
         """Return the routes."""

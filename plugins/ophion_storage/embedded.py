@@ -28,11 +28,25 @@ _BUSY: Final = 202
 
 
 class _Session:
-    """A connection that remembers in which database it is."""
+    """A connection that remembers in which database it is.
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    A statement that fails or is killed leaves what it had written so far to the result of the next statement on its
+    connection, so that connection is given up for a new one.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], setup: Sequence[str] = ()) -> None:
+        self._connect = connect
+        self._setup = setup
+        self._open()
+
+    def _open(self) -> None:
+        self._connection = self._connect()
         self._database = ""
+        for statement in self._setup:
+            self._connection.query(statement)
+
+    def close(self) -> None:
+        self._connection.close()
 
     def use(self, database: str) -> None:
         if database and database != self._database:
@@ -41,9 +55,11 @@ class _Session:
 
     def run(self, sql: str, output_format: str = "Null", parameters: Mapping[str, str] | None = None) -> bytes:
         try:
-            result = self.connection.query(sql, output_format, params=dict(parameters or {}))
+            result = self._connection.query(sql, output_format, params=dict(parameters or {}))
             return bytes(result.bytes())
         except RuntimeError as error:
+            self.close()
+            self._open()
             raise EngineError(str(error)) from error
 
     def insert(self, table: str, settings: Mapping[str, Any], input_format: str, data: bytes) -> None:
@@ -135,23 +151,19 @@ class EmbeddedEngine:
             raise OphionError(f"{self._directory}: {error.strerror}; check `directory`") from error
         address = f"{self._directory / _DATA}?config-file={config}"
 
-        def connect() -> _Session:
+        def connect() -> Connection:
             try:
-                return _Session(chdb.connect(address))
+                opened: Connection = chdb.connect(address)
             except RuntimeError as error:
                 raise OphionError(f"{self._directory}: cannot be opened, {EngineError(str(error))}") from error
+            return opened
 
+        limits = [f"SET {name} = {value}" for name, value in self._reader_settings.items()]
+        readers = [_Session(connect, [*limits, "SET readonly = 2"]) for _ in range(self._counts[0])]
+        writing = ["SET max_threads = 1", "SET max_insert_threads = 1"]
+        writers = [_Session(connect, writing) for _ in range(self._counts[1])]
         forget_start(chdb.__file__)
-        readers = [connect() for _ in range(self._counts[0])]
-        for reader in readers:
-            for name, value in self._reader_settings.items():
-                reader.run(f"SET {name} = {value}")
-            reader.run("SET readonly = 2")
-        writers = [connect() for _ in range(self._counts[1])]
-        for writer in writers:
-            writer.run("SET max_threads = 1")
-            writer.run("SET max_insert_threads = 1")
-        return readers, writers, connect()
+        return readers, writers, _Session(connect)
 
     async def stop(self) -> None:
         """Cancel what runs and close."""
@@ -165,7 +177,7 @@ class EmbeddedEngine:
         executor, self._executor, self._control = self._executor, None, None
         lock, self._lock = self._lock, None
         await asyncio.get_running_loop().run_in_executor(executor, _close_all, sessions)
-        executor.shutdown(wait=False)
+        await asyncio.to_thread(executor.shutdown)
         if lock is not None:
             lock.close()
 
@@ -247,7 +259,7 @@ class EmbeddedEngine:
 
 def _close_all(sessions: Sequence[_Session]) -> None:
     for session in sessions:
-        session.connection.close()
+        session.close()
 
 
 def _engine_config(directory: Path, memory_bytes: int) -> str:

@@ -11,15 +11,16 @@ from typing import Any, Final
 import orjson
 
 from ophion_agent.plugin import SIGNALS, Batch, Context, Extension, OphionError, RetryableError, ServiceKey
-from ophion_agent.server import STORAGE, Columns, Overloaded, QueryLimits
+from ophion_agent.server import STORAGE, TENANTS, Columns, Overloaded, QueryLimits
 from ophion_storage.catalogue import Catalogue
-from ophion_storage.config import StoreConfig
+from ophion_storage.config import RetentionConfig, StoreConfig
 from ophion_storage.engine import Engine, EngineError
 from ophion_storage.reading import Origins, read_settings, read_statement
 from ophion_storage.reading_metrics import read_metrics_settings, read_metrics_statement
 from ophion_storage.tenants import Tenants
 from ophion_storage.wire import WIRES
 
+_RETENTION_SECONDS: Final = 60.0
 _JSON_SETTINGS: Final = {
     "output_format_json_quote_64bit_integers": 0,
     "output_format_json_quote_denormals": 1,
@@ -35,6 +36,7 @@ class TelemetryStore(Extension[StoreConfig]):
 
     type_name = "telemetry_store"
     provides = (STORAGE, TELEMETRY_STORE)
+    gathers = (TENANTS,)
 
     def __init__(self, config: StoreConfig, context: Context) -> None:
         super().__init__(config, context)
@@ -50,15 +52,34 @@ class TelemetryStore(Extension[StoreConfig]):
         await engine.start()
         self._engine = engine
         replicated = self.config.clickhouse is not None and self.config.clickhouse.replicated
-        self._tenants = Tenants(engine, self.config.retention, dict(self.config.tenants), replicated=replicated)
+        self._tenants = tenants = Tenants(engine, self._retention_of, replicated=replicated)
         try:
-            for tenant in await self._tenants.names():
-                await self._tenants.ready(tenant)
+            for tenant in await tenants.names():
+                await tenants.ready(tenant)
         except EngineError as error:
             raise OphionError(f"the databases cannot be brought up to date: {error}") from error
+        self.context.spawn("retention", self._follow_retention)
+
+    async def _retention_of(self, tenant: str) -> RetentionConfig:
+        """Return what the configuration says about a tenant, and over it what was set for it while running."""
+        config = self.config.tenants.get(tenant, self.config.retention)
+        for directory in self.context.services(TENANTS):
+            chosen = {name: days for name, days in (await directory.retention(tenant)).items() if days is not None}
+            config = config.model_copy(update=chosen)
+        return config
+
+    async def _follow_retention(self) -> None:
+        while True:
+            await self.context.clock.sleep(_RETENTION_SECONDS)
+            try:
+                if self._tenants is not None:
+                    await self._tenants.apply_retention()
+            except (EngineError, Overloaded) as error:
+                self.log.warning("retention_not_applied", error=str(error))
 
     async def stop(self) -> None:
         """Close the engine."""
+        await self.context.cancel_tasks()
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.stop()

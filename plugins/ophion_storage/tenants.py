@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import orjson
@@ -42,11 +42,10 @@ class Tenants:
     """Knows which databases are ready."""
 
     def __init__(
-        self, engine: Engine, retention: RetentionConfig, own: dict[str, RetentionConfig], *, replicated: bool = False
+        self, engine: Engine, retention_of: Callable[[str], Awaitable[RetentionConfig]], *, replicated: bool = False
     ) -> None:
         self._engine = engine
-        self._retention = retention
-        self._own = own
+        self._retention_of = retention_of
         self._replicated = replicated
         self._ready: set[str] = set()
         self._locks: dict[str, asyncio.Lock] = {}
@@ -65,9 +64,14 @@ class Tenants:
         async with self._locks.setdefault(tenant, asyncio.Lock()):
             if tenant not in self._ready:
                 await self._migrate(database)
-                await self.keep(tenant, self._own.get(tenant, self._retention))
+                await self.keep(tenant, await self._retention_of(tenant))
                 self._ready.add(tenant)
         return database
+
+    async def apply_retention(self) -> None:
+        """Give every tenant the retention that is set for it now."""
+        for tenant in await self.names():
+            await self.keep(tenant, await self._retention_of(tenant))
 
     async def keep(self, tenant: str, retention: RetentionConfig) -> None:
         """Make the tables of a tenant forget what is older than `retention` says."""

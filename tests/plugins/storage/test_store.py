@@ -260,3 +260,18 @@ def test_writes_replicated_tables_for_a_cluster() -> None:
 
     plain = [text for text in statements if "MergeTree" in text and "ENGINE = Replicated" not in text]
     assert plain == []
+
+
+async def test_shows_nothing_of_a_query_that_was_ended_in_the_result_of_the_next(tmp_path: Path) -> None:
+    async with running_store(tmp_path, query={"concurrency": 1}) as store:
+        await store.query("SELECT 1", tenant="default")
+        for number in range(20):
+            ended = asyncio.create_task(
+                store.query("SELECT sum(sipHash64(number)) FROM numbers(1000000000)", tenant="acme")
+            )
+            await asyncio.sleep(0.02)
+            ended.cancel()
+
+            rows = await store.query("SELECT {number:UInt32} AS n", {"number": number}, tenant="default")
+
+            assert rows["n"] == [number]
