@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := scripts/pip-install.sh $(VENV)
-CONFIG ?= configs/agent.yaml
+CONFIG ?= configs/all-in-one.yaml
 ARGS ?=
 
 export PIP_NO_INPUT := 1
@@ -17,7 +17,7 @@ help:  ## show this list
 
 setup: $(VENV)/.project  ## set up .venv with the locked dependencies and this working copy
 
-run: $(VENV)/.project  ## validate configs/agent.yaml and run it on this host
+run: $(VENV)/.project  ## validate configs/all-in-one.yaml and run it on this host
 	@$(BIN)/ophion-agent validate --config $(CONFIG)
 	@$(BIN)/ophion-agent run --config $(CONFIG) $(ARGS)
 
@@ -30,9 +30,11 @@ check: $(VENV)/.dev  ## lint, formatting, types, import rules and generated docu
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_reference.py --check
+	$(BIN)/python scripts/generate_api_docs.py --check
 
-docs: $(VENV)/.project  ## write the generated tables of docs/configuration.md anew
+docs: $(VENV)/.project  ## write the generated tables of docs/configuration.md and docs/api.md anew
 	$(BIN)/python scripts/generate_reference.py
+	$(BIN)/python scripts/generate_api_docs.py
 
 bench: $(VENV)/.bench  ## measure against the peers
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -45,12 +47,12 @@ clean:  ## remove what the other targets made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A changed lock makes the environment anew, so that it never holds more than the lock says.
-$(VENV)/.agent: requirements/agent.txt requirements/build.txt
+$(VENV)/.server: requirements/server.txt requirements/build.txt
 	@rm -rf $(VENV)
-	@$(PIP) --require-hashes -r requirements/agent.txt -r requirements/build.txt
+	@$(PIP) --require-hashes -r requirements/server.txt -r requirements/build.txt
 	@touch $@
 
-$(VENV)/.project: $(VENV)/.agent pyproject.toml
+$(VENV)/.project: $(VENV)/.server pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 

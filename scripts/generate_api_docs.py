@@ -5,17 +5,20 @@ python scripts/generate_api_docs.py --check    # fail when it is out of date
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
+from ophion_agent.agent import agent_version
 from ophion_agent.clock import Clock
 from ophion_agent.context import Context
 from ophion_agent.errors import OphionError
 from ophion_agent.registry import Registry, load_registry
 from ophion_agent.self_metrics import SelfMetrics
 from ophion_agent.server import HTTP_ROUTES, Route
+from ophion_agent.services import ServiceKey
 from ophion_api.builtin import builtin_routes
 from ophion_api.docs_page import operations_of
 from ophion_api.openapi import openapi_document
@@ -76,13 +79,25 @@ def route_sources(registry: Registry) -> dict[str, Any]:
         if HTTP_ROUTES in component.provides:
             name = component.type_name
             config = component.config_type.model_validate(CONFIGS.get(name, {}))
-            sources[name] = component(config, bare_context(name))
+            sources[name] = component(config, bare_context(name, component.requires, component.gathers))
     return sources
 
 
-def bare_context(name: str) -> Context:
-    """Return a context without any service."""
-    return Context("extension", name, clock=Clock(), metrics=SelfMetrics())
+def bare_context(
+    name: str, requires: Iterable[ServiceKey[Any]] = (), gathers: Iterable[ServiceKey[Any]] = ()
+) -> Context:
+    """Return a context whose services are there and can do nothing: describing a route needs none of them."""
+    agent: Any = SimpleNamespace(version=agent_version())
+    return Context(
+        "extension",
+        name,
+        clock=Clock(),
+        metrics=SelfMetrics(),
+        services={"stand-in": None},
+        provided={key.name: "stand-in" for key in requires},
+        gathered={key.name: () for key in gathers},
+        agent=agent,
+    )
 
 
 def page(document: Mapping[str, Any]) -> str:

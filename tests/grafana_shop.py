@@ -41,7 +41,7 @@ def put(owner: Any, attributes: Mapping[str, Any]) -> None:
 
 def any_value(value: Any) -> AnyValue:
     """Return a Python value as an AnyValue."""
-    made = AnyValue()
+    made: Any = AnyValue()
     match value:
         case bool():
             made.bool_value = value
@@ -86,7 +86,7 @@ def shop_logs() -> ExportLogsServiceRequest:
 def _line(service: str, number: int) -> str:
     if service == "checkout":
         return f'level=info msg="Payment failed for order {number}" took={number}ms size={number}KB http.status=500'
-    return '{"status":%d,"req":{"path":"/p%d"},"x-y":"q","ok":true,"list":[{"n":%d}]}' % (200 + number, number, number)
+    return f'{{"status":{200 + number},"req":{{"path":"/p{number}"}},"x-y":"q","ok":true,"list":[{{"n":{number}}}]}}'
 
 
 def shop_traces() -> ExportTraceServiceRequest:

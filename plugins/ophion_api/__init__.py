@@ -2,9 +2,10 @@
 
 from ophion_agent.plugin import Components, hookimpl
 from ophion_api.extension import Api
+from ophion_api.telemetry import TelemetryApi
 
 
 @hookimpl
 def ophion_components() -> Components:
     """Register the components of this family."""
-    return [Api]
+    return [Api, TelemetryApi]

@@ -35,6 +35,14 @@ class Unreachable(OphionError):  # noqa: N818 - a state of a server
     """No server answers at the address."""
 
 
+class Refused(OphionError):  # noqa: N818 - what a server did
+    """A server answered with an error; `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def add_client_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which server is asked, and with which key."""
     parser.add_argument("--url", metavar="URL", help="the server; $OPHION_URL, or http://localhost:8080 by default")
@@ -78,7 +86,9 @@ class Client:
         except orjson.JSONDecodeError:
             raise OphionError(f"{self.url}{path}: did not answer with JSON; check --url") from None
 
-    async def events(self, path: str, parameters: Mapping[str, Any], last_id: str) -> AsyncIterator[tuple[str, str, Any]]:
+    async def events(
+        self, path: str, parameters: Mapping[str, Any], last_id: str
+    ) -> AsyncIterator[tuple[str, str, Any]]:
         """Iterate over (id, name, data) of server-sent events until the server ends them; raises OphionError."""
         headers = {"Last-Event-ID": last_id} if last_id else {}
         async with self.open("GET", path, params=_query(parameters), headers=headers) as response:
@@ -94,7 +104,13 @@ class Client:
 
     @asynccontextmanager
     async def open(
-        self, method: str, path: str, *, seconds: float | None = None, silence: float | None = _SILENCE_SECONDS, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float | None = None,
+        silence: float | None = _SILENCE_SECONDS,
+        **options: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and yield the response once its status is good; raises OphionError with the remedy."""
         import aiohttp
@@ -106,40 +122,41 @@ class Client:
             async with (
                 # A record of a log can be long: the line it is in has no limit of its own here.
                 aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
-                session.request(
-                    method, self.url + path, headers=headers, allow_redirects=False, **options
-                ) as response,
+                session.request(method, self.url + path, headers=headers, allow_redirects=False, **options) as response,
             ):
                 if response.status >= 300:
                     raise self._error(response.status, response.headers, await response.content.read(_PIECE))
                 yield response
         except aiohttp.ClientConnectorError as error:
+            reason = error.strerror or str(error)
             raise Unreachable(
-                f"{self.url}: no server answers: {error.strerror or error}; start one, or name it with --url or OPHION_URL"
+                f"{self.url}: no server answers: {reason}; start one, or name it with --url or OPHION_URL"
             ) from error
         except TimeoutError as error:
             raise OphionError(f"{self.url}: did not answer in time; ask for less, or look at the server") from error
         except aiohttp.ClientError as error:
-            raise OphionError(f"{self.url}: the connection broke: {error or type(error).__name__}; try again") from error
+            raise OphionError(
+                f"{self.url}: the connection broke: {error or type(error).__name__}; try again"
+            ) from error
 
     def _error(self, status: int, headers: Mapping[str, str], body: bytes) -> OphionError:
         detail = _detail(body)
-        where = f"{self.url}: "
-        if status == 401:
-            sent = "the key is not accepted" if self.key else "a key is needed"
-            remedy = "give one with --key-file or OPHION_KEY; `ophion-agent server key create` makes one"
-            return OphionError(f"{where}{sent} (401); {remedy}")
-        if status == 403:
-            return OphionError(f"{where}the key may not do this (403): {detail}")
-        if status == 429:
-            return OphionError(f"{where}too many requests (429); try again in {headers.get('Retry-After', '1')} s")
-        if status == 503:
-            return OphionError(f"{where}the server is busy (503): {detail}")
-        if 300 <= status < 400:
-            return OphionError(f"{where}redirects to {headers.get('Location', '')[:200]}; give that address to --url")
         if status in (400, 422):
-            return UsageError(detail or f"{where}the request is wrong ({status})")
-        return OphionError(f"{where}{detail or 'no reason given'} ({status})")
+            return UsageError(detail or f"{self.url}: the request is wrong ({status})")
+        if 300 <= status < 400:
+            reason = f"redirects to {headers.get('Location', '')[:200]}; give that address to --url"
+        elif status == 401:
+            sent = "the key is not accepted" if self.key else "a key is needed"
+            reason = f"{sent}; give one with --key-file or OPHION_KEY; `ophion-agent server key create` makes one"
+        elif status == 403:
+            reason = f"the key may not do this: {detail}"
+        elif status == 429:
+            reason = f"too many requests; try again in {headers.get('Retry-After', '1')} s"
+        elif status == 503:
+            reason = f"the server is busy: {detail}"
+        else:
+            reason = detail or "no reason given"
+        return Refused(f"{self.url}: {reason} ({status})", status)
 
 
 def read_key(key_file: str | None, environ: Mapping[str, str], *, is_local: bool) -> str:
@@ -160,7 +177,9 @@ def _key_in(path: Path) -> str:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
-        raise UsageError(f"{path}: the key cannot be read: {reason}; run as the server's user, or name another") from error
+        raise UsageError(
+            f"{path}: the key cannot be read: {reason}; run as the server's user, or name another"
+        ) from error
     if not key.isascii() or not key.isprintable():
         raise UsageError(f"{path}: must hold a key on one line; `ophion-agent server key create` makes one")
     return key
@@ -177,18 +196,7 @@ def _detail(body: bytes) -> str:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return body[:200].decode(errors="replace").strip()
-    if not isinstance(document, dict):
-        return ""
-    errors = document.get("errors")
-    if isinstance(errors, list) and errors:
-        return f"{document.get('detail', '')} {'; '.join(str(_field_error(error)) for error in errors[:5])}".strip()
-    return str(document.get("detail") or document.get("error") or "")
-
-
-def _field_error(error: Any) -> str:
-    if not isinstance(error, dict):
-        return str(error)
-    return ": ".join(str(error[name]) for name in ("field", "where", "location", "message", "detail") if error.get(name))
+    return str(document.get("detail") or document.get("error") or "") if isinstance(document, dict) else ""
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[str]:

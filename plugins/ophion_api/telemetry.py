@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ophion_agent.plugin import Context, Extension
+from ophion_agent.plugin import Extension
 from ophion_agent.server import HTTP_ROUTES, PROMQL, STORAGE, Route
 from ophion_api.telemetry_access import Telemetry, TelemetryConfig
 
@@ -17,12 +17,8 @@ class TelemetryApi(Extension[TelemetryConfig]):
     requires = (STORAGE,)
     gathers = (PROMQL,)
 
-    def __init__(self, config: TelemetryConfig, context: Context) -> None:
-        super().__init__(config, context)
-        self._routes: Sequence[Route] = ()
-
-    async def start(self) -> None:
-        """Make the routes."""
+    def routes(self) -> Sequence[Route]:
+        """Return the routes of traces, logs, metrics, services, attributes, hosts, the overview and the store."""
         from ophion_api.attributes_routes import AttributeRoutes
         from ophion_api.hosts import HostRoutes
         from ophion_api.logs_routes import LogRoutes
@@ -44,8 +40,4 @@ class TelemetryApi(Extension[TelemetryConfig]):
             TraceRoutes, LogRoutes, MetricRoutes, ServiceRoutes,
             AttributeRoutes, HostRoutes, OverviewRoutes, StoreRoutes,
         )  # fmt: skip
-        self._routes = [route for group in groups for route in group(telemetry).routes()]
-
-    def routes(self) -> Sequence[Route]:
-        """Return the routes; there are none before the start."""
-        return self._routes
+        return [route for group in groups for route in group(telemetry).routes()]
