@@ -1,0 +1,150 @@
+"""The samples that a selector, a range or a sub-query brings to each time of a grid, and functions over them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ophion_promql.grid import Grid
+from ophion_promql.selecting import Selected
+from ophion_promql.sql import EMPTY, NO_VALUE, STALE, WITHOUT_NAME, Binder, Vector, merged, rebuilt, time
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where samples come from: `rows` with a `key`, `arguments` as the engine's grid functions take them, `points` as
+    an expression of Array(Tuple(time, value)); `outer` finishes `SELECT key, values`. `grouped` by key or by row.
+    """
+
+    rows: str
+    arguments: str
+    points: str
+    outer: Callable[[str], str]
+    one_name: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Samples of a range before each time of `grid`, whose times are where the data is looked for.
+
+    `before` leading times lie before 1970 and have no samples; `repeat` is how many times a single evaluation (that
+    of `@`) stands for. `shift` is how much later than the grid's times the evaluation itself is.
+    """
+
+    source: Source | None
+    grid: Grid
+    range: int
+    closed: bool
+    before: int = 0
+    repeat: int = 0
+
+    def call(self, function: str, arguments: str = "", *more: str) -> str:
+        """Return a call of one of the engine's `timeSeries...ToGrid` functions; `more` are further parameters."""
+        seconds, rest = divmod(self.range, 1000)
+        # The engine's windows are open on the left. Samples have whole milliseconds, so a nanosecond more closes one.
+        width = f"toDecimal64('{seconds}.{rest:03d}00000{int(self.closed)}', 9)"
+        step = f"toDecimal64('{self.grid.step // 1000}.{self.grid.step % 1000:03d}', 9)"
+        parameters = ", ".join((time(self.grid.start), time(self.grid.last), step, width, *more))
+        return f"{function}({parameters})({arguments or self._source.arguments})"
+
+    @property
+    def _source(self) -> Source:
+        assert self.source is not None
+        return self.source
+
+    def vector(self, values: str) -> Vector:
+        """Return the vector of an expression of `call`s; series keep their names."""
+        if self.source is None:
+            return Vector(EMPTY, True)
+        sql = f"SELECT key, {self._placed(values)} AS values FROM ({self.source.rows}) GROUP BY key"
+        return Vector(self.source.outer(sql), self.source.one_name)
+
+    def exploded(self, value: str, aggregated: str = "", *steps: str) -> Vector:
+        """Return the vector of an aggregate expression over `p.1` (time) and `p.2` (value) of each window's samples.
+
+        Where `aggregated` names columns of aggregates, `steps` name further columns made of those before, and `value`
+        is an expression of them and of `i`, the window's index. Each sample is copied into every window that has it,
+        so this is for functions that the engine does not have.
+        """
+        if self.source is None:
+            return Vector(EMPTY, True)
+        nanos = "toUnixTimestamp64Nano(p.1)"
+        start, step = self.grid.start * 1_000_000, self.grid.step * 1_000_000
+        width = self.range * 1_000_000 + int(self.closed)
+        first = f"greatest(0, intDiv({nanos} - {start} + {step - 1}, {step}))"
+        end = f"least({self.grid.count}, intDiv({nanos} + {width} - {start} + {step - 1}, {step}))"
+        points = f"SELECT key, arrayJoin({self.source.points}) AS p FROM ({self.source.rows}) GROUP BY key"
+        spread = (
+            f"SELECT key, p, arrayJoin(range(toUInt32({first}), toUInt32(greatest(0, {end})))) AS i FROM ({points})"
+        )
+        single = f"SELECT key, i, {aggregated or f'{value} AS r'} FROM ({spread}) GROUP BY key, i"
+        for step_columns in steps:
+            single = f"SELECT *, {step_columns} FROM ({single})"
+        if aggregated:
+            single = f"SELECT key, i, {value} AS r FROM ({single})"
+        count = self.grid.count
+        placed = (
+            f"arrayMap((r, there) -> if(there, r, NULL), groupArrayInsertAt(nan, {count})(assumeNotNull(r), i), "
+            f"groupArrayInsertAt(toUInt8(0), {count})(toUInt8(isNotNull(r)), i))"
+        )
+        sql = f"SELECT key, {self._placed(placed)} AS values FROM ({single}) GROUP BY key"
+        return Vector(self.source.outer(sql), self.source.one_name)
+
+    def _placed(self, values: str) -> str:
+        if self.repeat:
+            return f"arrayWithConstant({self.repeat}, ({values})[1])"
+        if self.before:
+            return f"arrayConcat(arrayWithConstant({self.before}, {NO_VALUE}), {values})"
+        return values
+
+
+def stored(
+    selected: Selected, one_name: bool, grid: Grid, width: int, closed: bool, binder: Binder, keep_stale: bool
+) -> Source:
+    """Return the stored samples of selected series that windows of `width` before the times of `grid` can need."""
+    ids = binder.bind(list(selected.ids), "Array(UInt64)")
+    key = "series_id"
+    if selected.aliases:
+        old = binder.bind(list(selected.aliases), "Array(UInt64)")
+        new = binder.bind(list(selected.aliases.values()), "Array(UInt64)")
+        key = f"transform(series_id, {old}, {new}, series_id)"
+    stale = "" if keep_stale else f" AND reinterpretAsUInt64(value) != {STALE}"
+    rows = (
+        f"SELECT {key} AS key, time, value FROM samples WHERE series_id IN {ids} "
+        f"AND time {'>=' if closed else '>'} {time(max(0, grid.start - width))} AND time <= {time(grid.last)}{stale}"
+    )
+    return Source(rows, "time, value", "timeSeriesGroupArray(time, value)", _labelled(selected, binder), one_name)
+
+
+def _labelled(selected: Selected, binder: Binder) -> Callable[[str], str]:
+    ids = binder.bind(selected.standing, "Array(UInt64)")
+    whole = (
+        "mapSort(mapConcat(map('__name__', toString(any(series.metric_name))), "
+        "mapFilter((k, v) -> v != '', CAST(any(series.labels), 'Map(String, String)'))))"
+    )
+    labels = (
+        f"SELECT series_id AS key, {whole} AS labels FROM series "
+        f"WHERE day >= {binder.bind(selected.day.isoformat(), 'Date')} "
+        f"AND metric_name IN {binder.texts(selected.names)} AND series_id IN {ids} GROUP BY series_id"
+    )
+    return lambda sql: (
+        f"SELECT s.labels AS labels, d.values AS values FROM ({sql}) AS d INNER JOIN ({labels}) AS s ON d.key = s.key"
+    )
+
+
+def evaluated(vector: Vector, inner: Grid) -> Source:
+    """Return the results of a sub-query's expression as samples."""
+    step = f"toDecimal64('{inner.step // 1000}.{inner.step % 1000:03d}', 9)"
+    points = f"timeSeriesFromGrid({time(inner.start)}, {time(inner.last)}, {step}, vs)"
+    rows = f"SELECT t.labels AS key, t.values AS vs FROM ({vector.sql}) AS t"
+    return Source(
+        rows,
+        points,
+        f"any({points})",
+        lambda sql: f"SELECT d.key AS labels, d.values AS values FROM ({sql}) AS d",
+        vector.one_name,
+    )
+
+
+def nameless(vector: Vector) -> Vector:
+    """Return the vector without metric names; two series that had only these to tell them apart are an error."""
+    sql = rebuilt(vector, labels=WITHOUT_NAME)
+    return Vector(sql if vector.one_name else merged(sql, whole=True), True)
