@@ -6,13 +6,15 @@ import argparse
 import subprocess
 import sys
 
-SCRIPTS = ("otlp_hop", "attribute_insert", "durable_queue", "hostmetrics_idle", "overload", "kill9")
+AGENT = ("otlp_hop", "attribute_insert", "durable_queue", "hostmetrics_idle", "overload", "kill9")
+SERVER = ("server_idle", "server_ingest", "server_ack", "server_kill9", "server_log_search", "server_traces")
+SCRIPTS = (*AGENT, *SERVER)
 
 
 def main() -> int:
     """Run the chosen scripts in processes of their own."""
     parser = argparse.ArgumentParser(description="Runs every benchmark and prints its table.")
-    parser.add_argument("--quick", action="store_true", help="minutes instead of the better part of an hour; noisier")
+    parser.add_argument("--quick", action="store_true", help="minutes instead of hours; noisier")
     parser.add_argument(
         "--only", default=",".join(SCRIPTS), help=f"comma-separated, of: {', '.join(SCRIPTS)}, bare_hop"
     )

@@ -6,10 +6,11 @@ JSON line for each:
 - `run N`: send N requests, return when each was answered;
 - `for SECONDS`: send for that long.
 
-The answer counts acknowledged requests and items, retryable and permanent refusals, the seconds it took, and the
-CPU-seconds of this process. With `--retry`, a request refused as retryable is sent again after a short wait until it is
-acknowledged. With `--ids` every span carries a number and the answer lists the first number of every acknowledged
-request. With `--rate` at most that many items a second are offered, refused ones included.
+The answer counts acknowledged requests and items, retryable and permanent refusals, the seconds it took, the
+CPU-seconds of this process, and percentiles of the milliseconds until an acknowledgement. With `--retry`, a request
+refused as retryable is sent again after a short wait until it is acknowledged. With `--ids` every span carries a number
+and the answer lists the first number of every acknowledged request. With `--rate` at most that many items a second are
+offered, refused ones included. With `--fresh` no request is like another, see `benchmarks.fresh`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ import grpc.aio
 import uvloop
 import zstandard
 
+from benchmarks.fresh import fresh_requests
 from benchmarks.payloads import MAKERS, SERVICES, Numbered
+from benchmarks.process import quantiles
 from benchmarks.sink import UNLIMITED, Pace, commands
 
 POOL = 16  # Distinct requests, sent in turn.
@@ -109,8 +112,11 @@ def http_senders(options: argparse.Namespace, session: aiohttp.ClientSession) ->
 
 
 def requests(options: argparse.Namespace) -> Iterator[tuple[int, bytes]]:
-    """Endless (number of the first span, body) pairs: a pool in turn, or freshly numbered requests with `--ids`."""
+    """Endless (number of the first span, body) pairs: a pool in turn, or made anew with `--ids` and `--fresh`."""
     compress = COMPRESS[options.compression if options.protocol == "http" else "none"]
+    if options.fresh:
+        for first, body in fresh_requests(options.signal, options.items, numbered=options.ids):
+            yield first, compress(body)
     if options.ids:
         numbered = Numbered(options.items)
         for first in itertools.count(0, options.items):
@@ -126,9 +132,12 @@ class Loop:
     def __init__(self, options: argparse.Namespace, senders: list[Send]) -> None:
         self.options = options
         self.senders = senders
-        self.bodies = requests(options)
+        bodies = requests(options)
+        # The first one makes the pool, which may take seconds.
+        self.bodies = itertools.chain([next(bodies)], bodies)
         self.pace = Pace()
         self.pace.rate = options.rate
+        self.ack_ms: list[float] = []
 
     async def command(self, line: str) -> dict[str, Any]:
         """Carry out one line of stdin and return the answer."""
@@ -144,6 +153,7 @@ class Loop:
         started, cpu = time.perf_counter(), time.process_time()
         tally: Tally[str] = Tally()
         acknowledged: list[int] = []
+        self.ack_ms = []
         left = itertools.count()
         deadline = started + seconds
 
@@ -165,6 +175,7 @@ class Loop:
             "retries": tally["retries"],
             "seconds": time.perf_counter() - started,
             "cpu_seconds": time.process_time() - cpu,
+            "ack_ms": quantiles(self.ack_ms),
         }
         if self.options.ids:
             answer["acknowledged"] = acknowledged
@@ -175,7 +186,10 @@ class Loop:
         wait = 0.05
         while True:
             await self.pace.wait(self.options.items)
+            sent = time.perf_counter()
             outcome = await send(body)
+            if outcome == "ok":
+                self.ack_ms.append((time.perf_counter() - sent) * 1000)
             if outcome != "retryable" or not self.options.retry or time.perf_counter() >= deadline:
                 return outcome
             tally["retries"] += 1
@@ -206,6 +220,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--max-seconds", type=float, default=600.0, help="upper bound of any command")
     parser.add_argument("--retry", action="store_true")
     parser.add_argument("--ids", action="store_true")
+    parser.add_argument("--fresh", action="store_true", help="requests whose ids, times and values are never the same")
     parser.add_argument("--rate", type=float, default=0.0, help="items a second to offer; 0: as fast as answers come")
     return parser
 

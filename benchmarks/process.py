@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psutil
+
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 class BenchmarkError(Exception):
@@ -54,6 +56,19 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, every: 
     return time.monotonic() - started
 
 
+def pin(pid: int, core: int | None) -> None:
+    """Keep a process that has just started, and the threads it will start, on one core; None leaves it free."""
+    if core is not None:
+        os.sched_setaffinity(pid, {core})
+
+
+def quantiles(values: Iterable[float]) -> dict[str, float]:
+    """`p50`, `p95`, `p99` and `max` of what was measured; zeros of nothing."""
+    ordered = sorted(values) or [0.0]
+    last = len(ordered) - 1
+    return {name: ordered[round(last * share)] for name, share in QUANTILES.items()}
+
+
 def machine() -> str:
     """One line naming the processor, the cores, the memory and the Python of this machine."""
     model = next(
@@ -71,15 +86,23 @@ def machine() -> str:
 class Measured:
     """A running system under test: its whole process tree in CPU-seconds, and its memory."""
 
-    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        core: int | None = None,
+    ) -> None:
         self.command = list(command)
         self.log = log
         self._stream = log.open("ab")
         self.started = time.monotonic()
         self.popen = subprocess.Popen(
-            self.command, stdout=self._stream, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+            self.command, stdout=self._stream, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, cwd=cwd
         )
         self.process = psutil.Process(self.popen.pid)
+        pin(self.popen.pid, core)
 
     def tree(self) -> list[psutil.Process]:
         """The process and its descendants that are alive."""
@@ -96,8 +119,12 @@ class Measured:
 
     def peak_rss(self) -> int:
         """The highest resident memory that the kernel saw for the main process, bytes."""
+        return self.status_kib("VmHWM") * 1024
+
+    def status_kib(self, field: str) -> int:
+        """A figure of the kernel's status of the main process, KiB."""
         status = Path(f"/proc/{self.popen.pid}/status").read_text()
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{field}:"))
 
     def check(self) -> None:
         """Raise BenchmarkError with the end of its log when the process is gone."""
@@ -142,11 +169,12 @@ class Measured:
 class Helper:
     """One of the benchmark's own processes (`benchmarks.sink`, `benchmarks.loadgen`): commands in, JSON lines out."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, core: int | None = None) -> None:
         self.module = module
         self.popen = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        pin(self.popen.pid, core)
         self.hello = self.read()
 
     def read(self) -> dict[str, Any]:

@@ -108,13 +108,19 @@ def _write(config: dict[str, Any], scratch: Path, name: str) -> str:
     return str(path)
 
 
-def _script(name: str) -> str:
+def installed_program(name: str) -> str:
+    """The path of a program that this environment's packages installed."""
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 
 def _ophion(job: Job, ports: Ports, scratch: Path) -> Launch:
     return Launch(
-        [_script("ophion-agent"), "run", "--config", _write(collector_config(job, ports, scratch), scratch, "ophion")]
+        [
+            installed_program("ophion-agent"),
+            "run",
+            "--config",
+            _write(collector_config(job, ports, scratch), scratch, "ophion"),
+        ]
     )
 
 
@@ -192,6 +198,10 @@ def bare_hop(way: str) -> System:
 
 def installed(system: System) -> bool:
     """Whether the program of this system is on the machine."""
-    programs = {OPHION.name: Path(_script("ophion-agent")), ROTEL.name: rotel_binary(), OTELCOL.name: otelcol_binary()}
+    programs = {
+        OPHION.name: Path(installed_program("ophion-agent")),
+        ROTEL.name: rotel_binary(),
+        OTELCOL.name: otelcol_binary(),
+    }
     binary = programs.get(system.name)
     return binary is None or binary.exists()

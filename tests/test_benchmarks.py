@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from benchmarks import harness, payloads
+from benchmarks import fresh, harness, log_lines, payloads
+from benchmarks.__main__ import SCRIPTS
+from benchmarks.process import quantiles
 from benchmarks.sink import Ids
 from benchmarks.systems import OPHION, ROTEL, Job, Ports, collector_config
 
@@ -76,3 +84,68 @@ def test_ours_runs_the_collector_configuration(tmp_path: Path) -> None:
     launch = OPHION.launch(Job(), PORTS, tmp_path)
     assert launch.command[1:3] == ["run", "--config"]
     assert "127.0.0.1:2001" in Path(launch.command[3]).read_text()
+
+
+@pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
+def test_fresh_requests_are_valid_and_never_the_same(signal: payloads.Signal) -> None:
+    requests = [body for _, body in itertools.islice(fresh.fresh_requests(signal, 20), fresh.POOL + 1)]
+    assert [payloads.Counter(signal).count(body) for body in requests] == [20] * len(requests)
+    assert len(set(requests)) == len(requests)
+
+
+def test_fresh_spans_keep_their_tree_under_new_ids() -> None:
+    template = fresh.FreshTraces(16, 1)
+    first, second = (ExportTraceServiceRequest.FromString(template.request(0, base)) for base in (10**18, 10**18 + 5))
+    spans = first.resource_spans[0].scope_spans[0].spans
+    assert [span.parent_span_id for span in spans[:8]] == [b"", *[spans[0].span_id] * 7]
+    assert len({span.trace_id for span in spans}) == 2
+    later = second.resource_spans[0].scope_spans[0].spans
+    assert {span.span_id for span in spans}.isdisjoint(span.span_id for span in later)
+    assert later[3].start_time_unix_nano - spans[3].start_time_unix_nano == 5
+
+
+def test_numbered_requests_are_one_trace_each() -> None:
+    first, body = next(itertools.islice(fresh.fresh_requests("traces", 20, numbered=True), 2, None))
+    spans = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
+    assert payloads.span_ids(body) == list(range(first, first + 20))
+    assert {span.trace_id for span in spans} == {fresh.trace_of(40)}
+
+
+def test_fresh_points_belong_to_series_of_their_own_and_grow() -> None:
+    template = fresh.FreshMetrics(100, 1)
+    first, second = (ExportMetricsServiceRequest.FromString(template.request(n, n)) for n in (1, 2))
+    names = [
+        (metric.name, tuple((pair.key, pair.value.string_value) for pair in point.attributes))
+        for metric in first.resource_metrics[0].scope_metrics[0].metrics
+        for point in [*metric.sum.data_points, *metric.histogram.data_points]
+    ]
+    assert len(set(names)) == 100
+    early, late = (request.resource_metrics[0].scope_metrics[0].metrics[0].histogram for request in (first, second))
+    assert late.data_points[0].count == 2 * early.data_points[0].count == 2 * sum(early.data_points[0].bucket_counts)
+
+
+def test_log_lines_have_the_wanted_words_as_often_as_they_say() -> None:
+    chunks = list(log_lines.chunks(12_000, 10**18))
+    words = [set(body.split()) for chunk in chunks for body in chunk.bodies]
+    assert len(words) == 12_000
+    for wanted in log_lines.wanted(12_000):
+        assert sum(wanted.word in line for line in words) == wanted.lines(12_000)
+
+
+def test_log_lines_are_the_same_in_files_and_requests() -> None:
+    chunk = next(log_lines.chunks(50, 10**18))
+    file = io.StringIO()
+    chunk.write(file)
+    records = ExportLogsServiceRequest.FromString(chunk.request()).resource_logs[0].scope_logs[0].log_records
+    lines = file.getvalue().splitlines()
+    assert [line.split(" ", 3)[3] for line in lines] == [record.body.string_value for record in records]
+    assert [line.split(" ")[1] for line in lines] == [record.severity_text for record in records]
+
+
+def test_quantiles_are_of_what_was_measured() -> None:
+    assert quantiles(range(101)) == {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+    assert quantiles([]) == {"p50": 0.0, "p95": 0.0, "p99": 0.0, "max": 0.0}
+
+
+def test_every_script_of_the_table_is_there() -> None:
+    assert [name for name in SCRIPTS if importlib.util.find_spec(f"benchmarks.{name}") is None] == []

@@ -127,6 +127,9 @@ class Client:
                 if response.status >= 300:
                     raise self._error(response.status, response.headers, await response.content.read(_PIECE))
                 yield response
+        except aiohttp.ClientSSLError as error:
+            remedy = "name the server as its certificate does, and its authority by SSL_CERT_FILE"
+            raise OphionError(f"{self.url}: no TLS connection: {error}; {remedy}") from error
         except aiohttp.ClientConnectorError as error:
             reason = error.strerror or str(error)
             raise Unreachable(

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from ophion_agent.server.commands import server_group
+
 if TYPE_CHECKING:
     Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -25,16 +27,6 @@ def add_commands(commands: Parsers) -> None:
     server = server_group(commands)
     _add_backup(server)
     _add_transfer(server)
-
-
-def server_group(commands: Parsers) -> Parsers:
-    """Return the sub-commands of `server`, which several families add to."""
-    if "server" not in commands.choices:
-        text = "administer a server: users, keys, tenants, backups"
-        parser = commands.add_parser("server", help=text, description=text)
-        return parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    parser = commands.choices["server"]
-    return next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
 
 
 def _add_query(commands: Parsers) -> None:

@@ -65,9 +65,11 @@ async def _ndjson(pages: AsyncIterator[Sequence[ExportRow]]) -> AsyncIterator[by
 
 
 async def _csv(columns: Sequence[str], pages: AsyncIterator[Sequence[ExportRow]]) -> AsyncIterator[bytes]:
-    yield _lines([columns])
+    # The head goes out with the first page: before that, a wrong request can still be answered with its status.
+    head: list[Sequence[Any]] = [columns]
     async for rows in pages:
-        yield _lines([[_cell(row.get(column)) for column in columns] for row in rows])
+        yield _lines([*head, *([_cell(row.get(column)) for column in columns] for row in rows)])
+        head = []
 
 
 def _lines(rows: Sequence[Sequence[Any]]) -> bytes:

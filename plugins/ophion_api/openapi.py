@@ -161,15 +161,16 @@ def _content(route: Route, media_type: str, schemas: Schemas) -> dict[str, Any]:
 
 def error_statuses(route: Route, has_path_parameters: bool) -> set[int]:
     """Return the statuses of errors that the route can answer with: its own and those of the server before it."""
-    statuses = {429, 503, *route.errors}
+    # 400: what is no HTTP, or a URL of more than 8190 bytes, before any route is looked for.
+    statuses = {400, 429, 503, *route.errors}
     if route.access is not None:
         statuses |= {401, 403}
     if has_path_parameters:
-        statuses |= {400, 404}
+        statuses |= {404}
     if route.query is not None:
         statuses |= {422}
     if route.body is not None or route.form:
-        statuses |= {400, 408, 413, 415, 422}
+        statuses |= {408, 413, 415, 422}
     return statuses
 
 
@@ -178,4 +179,7 @@ def _error(route: Route, status: int) -> dict[str, Any]:
     if route.problem_reply is not None:
         # A foreign protocol has its own form of error.
         return {"description": description, "content": {"application/json": {}, "text/plain": {}}}
-    return {"description": description, "content": {PROBLEM_TYPE: {"schema": {"$ref": f"{REFERENCE}Problem"}}}}
+    content: dict[str, Any] = {PROBLEM_TYPE: {"schema": {"$ref": f"{REFERENCE}Problem"}}}
+    if status == HTTPStatus.BAD_REQUEST:
+        content["text/plain"] = {}
+    return {"description": description, "content": content}

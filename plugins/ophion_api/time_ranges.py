@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
 from ophion_agent.fields import parse_duration
 from ophion_agent.server import BadRequest
@@ -30,7 +30,8 @@ _STEPS: Final = (1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_
 _TIME_FORMS: Final = (
     "RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w)."
 )
-TimeText = str | int | float
+# Strict, or JSON's true and false would be the numbers 1 and 0.
+TimeText = StrictStr | StrictInt | StrictFloat
 
 
 class RangeQuery(BaseModel):

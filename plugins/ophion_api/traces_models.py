@@ -213,6 +213,12 @@ class TraceLinks(BaseModel):
     exemplars: str = Field(description="Metric samples that name the trace.")
 
 
+class OtlpTrace(BaseModel):
+    """A whole trace as it was sent."""
+
+    resource_spans: list[dict[str, Any]] = Field(alias="resourceSpans", description="As in OTLP/JSON.")
+
+
 class TraceView(BaseModel):
     """A whole trace."""
 

@@ -14,6 +14,7 @@ from ophion_api.logs_models import LogPage
 from ophion_api.telemetry_access import Telemetry
 from ophion_api.traces_figures import trace_histogram
 from ophion_api.traces_models import (
+    OtlpTrace,
     TraceHistogram,
     TraceHistogramQuery,
     TracePage,
@@ -62,8 +63,8 @@ class TraceRoutes:
                 tag=_TAG, errors=(422,), summary="Spans, errors and durations over time",
             ),
             Route(
-                "GET", "/api/traces/{traceId}", self._trace, read, query=TraceFormQuery, answer=TraceView, tag=_TAG,
-                errors=(404, 422), summary="A whole trace",
+                "GET", "/api/traces/{traceId}", self._trace, read, query=TraceFormQuery, answer=TraceView | OtlpTrace,
+                tag=_TAG, errors=(404, 422), summary="A whole trace",
             ),
             Route(
                 "GET", "/api/traces/{traceId}/logs", self._logs, read, query=TraceLogsQuery, answer=LogPage, tag=_TAG,

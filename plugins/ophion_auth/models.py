@@ -1,9 +1,10 @@
 """What the routes take and answer."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from ophion_agent.server import Permission, Principal, Role
 from ophion_auth.records import KeyRecord, User
@@ -15,6 +16,17 @@ UserName = Annotated[str, Field(max_length=100, description="User name; case doe
 TenantName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,39}$", description="Name of a tenant.")]
 Password = Annotated[SecretStr, Field(max_length=4096)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+
+
+def _is_moment(value: Any) -> Any:
+    # pydantic would take numbers, and numbers in text, for Unix time in a unit that it guesses.
+    if isinstance(value, datetime) or (isinstance(value, str) and _MOMENT.fullmatch(value)):
+        return value
+    raise ValueError("must be a date and time such as 2026-01-31T08:00:00Z")
+
+
+Moment = Annotated[datetime, BeforeValidator(_is_moment)]
 
 
 class _Body(BaseModel):
@@ -116,7 +128,7 @@ class NewKey(_Body):
     name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
     kind: Literal["api", "ingest"] = Field("api", description="`ingest` keys may only send telemetry.")
     scopes: list[Permission] = Field([], max_length=10, description="Among your own; all of them when empty.")
-    expires_at: datetime | None = Field(None, description="When it ends, with a zone; never by default.")
+    expires_at: Moment | None = Field(None, description="When it ends, with a zone; never by default.")
     tenant: TenantName | None = Field(None, description="Your own by default; others for admins of `default`.")
 
 
@@ -181,8 +193,8 @@ class AuditQuery(BaseModel):
     principal: Line | None = Field(None, description="User name or id of a key.")
     action: Line | None = Field(None, description="Such as user.create.")
     target: Line | None = Field(None, description="What was changed.")
-    since: datetime | None = Field(None, description="Not before, with a zone.")
-    until: datetime | None = Field(None, description="Before, with a zone.")
+    since: Moment | None = Field(None, description="Not before, with a zone.")
+    until: Moment | None = Field(None, description="Before, with a zone.")
     tenant: TenantName | None = Field(None, description="Your own by default; others for admins of `default`.")
     limit: int = Field(100, ge=1, le=1000, description="Most records in the answer.")
     cursor: str | None = Field(None, pattern="^[0-9]{1,18}$", description="`next_cursor` of the page before.")

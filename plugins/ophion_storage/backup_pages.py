@@ -30,7 +30,8 @@ class Page:
         for number in range(count):
             # The hash of a tuple that holds NULL would be NULL.
             where = f"({self.where}) AND cityHash64(toString(tuple(*))) % {{count:UInt64}} = {{number:UInt64}}"
-            yield Page(where, {**self.parameters, "count": count, "number": number}, self.rows // count)
+            rows = self.rows // count + (number < self.rows % count)
+            yield Page(where, {**self.parameters, "count": count, "number": number}, rows)
 
 
 @dataclass(frozen=True, slots=True)

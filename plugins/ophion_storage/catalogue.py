@@ -181,14 +181,19 @@ def _kind_of(stream: Mapping[str, Any]) -> tuple[Kind, bool]:
 
 
 def _parts(stream: Mapping[str, Any], metric: str) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Iterate over (series id, metric name, further labels) of the series that Prometheus makes of a stream."""
+    """Iterate over (series id, metric name, further labels) of the series that Prometheus makes of a stream.
+
+    That of an exponential histogram, a native one in Prometheus, has the stream's own id and no samples.
+    """
     kind = stream["type"]
     if kind in ("gauge", "sum"):
         yield stream["stream_id"], metric, {}
         return
     yield stream["count_id"], f"{metric}_count", {}
     yield stream["sum_id"], f"{metric}_sum", {}
-    if kind == "histogram":
+    if kind == "exponential_histogram":
+        yield stream["stream_id"], metric, {}
+    elif kind == "histogram":
         for bound, series_id in zip([*stream["bounds"], math.inf], stream["bound_ids"], strict=True):
             yield series_id, f"{metric}_bucket", {"le": _number(bound)}
     elif kind == "summary":

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 _CONFIG: Final = "engine.xml"
 _DATA: Final = "data"
+_SCHEMAS: Final = "schemas"
 _BUSY: Final = 202
 
 
@@ -187,7 +189,7 @@ class EmbeddedEngine:
         """See `Engine.query`."""
         marker = uuid4().hex
         bound = {name: parameter_text(value) for name, value in parameters.items()}
-        marked = f"/* {marker} */ {sql}{settings_clause(settings)}"
+        marked = f"/* {marker} */ {sql}{settings_clause(self._with_schema_file(settings))}"
 
         def run(session: _Session) -> bytes:
             session.use(database)
@@ -222,9 +224,27 @@ class EmbeddedEngine:
 
         def run(session: _Session) -> None:
             session.use(database)
-            session.insert(f"{identifier(table)}{names}", settings, input_format, data)
+            session.insert(f"{identifier(table)}{names}", self._with_schema_file(settings), input_format, data)
 
         await self._run(self._writers, run, "")
+
+    def _with_schema_file(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return settings that name a schema by a file of ours: of one given as text the engine makes a file in the
+        working directory, which may be anywhere and read-only.
+        """
+        if settings.get("format_schema_source") != "string":
+            return settings
+        schema: str = settings["format_schema"]
+        path = (self._directory / _SCHEMAS / f"{sha256(schema.encode()).hexdigest()[:32]}.proto").absolute()
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            # Two threads may write the same file, so each puts a whole one in its place.
+            part = path.with_suffix(f".{uuid4().hex}")
+            part.write_text(schema)
+            part.replace(path)
+        named = {"format_schema": f"{path}:{settings['format_schema_message_name']}"}
+        left_out = ("format_schema_source", "format_schema_message_name")
+        return {**{name: value for name, value in settings.items() if name not in left_out}, **named}
 
     async def _run(self, pool: _Pool, function: Callable[[_Session], T], marker: str) -> T:
         """Run on a free session. When the caller gives up, the statement is killed, or at least not waited for."""
@@ -270,7 +290,6 @@ def _engine_config(directory: Path, memory_bytes: int) -> str:
         "index_mark_cache_size": min(memory_bytes // 32, 1 << 30),
         "uncompressed_cache_size": 0,
         "mmap_cache_size": 64,
-        "format_schema_path": directory / "schemas",
         "tmp_path": directory / "tmp",
         "user_files_path": directory / "files",
         "background_pool_size": 2,

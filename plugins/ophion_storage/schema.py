@@ -13,7 +13,7 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
-from ophion_storage.wire import ATTRIBUTES, BUCKETS, EVENTS, EXEMPLARS, LINKS, METRIC, QUANTILES, WIRES
+from ophion_storage.wire import ATTRIBUTES, BUCKETS, EVENTS, EXEMPLARS, LINKS, METRIC, ORIGINS, QUANTILES, WIRES
 
 _SPAN_COLUMNS: Final = f"""
     received DateTime CODEC(Delta, ZSTD(1)),
@@ -93,6 +93,7 @@ _PARTS: Final[Mapping[str, str]] = {
     "attributes": ATTRIBUTES,
     "exemplars": EXEMPLARS,
     "metric": METRIC,
+    ORIGINS.table: ORIGINS.columns,
     **{wire.table: wire.columns for wire in WIRES.values()},
     "span_columns": _SPAN_COLUMNS,
     "stream_columns": _STREAM_COLUMNS,
@@ -122,7 +123,7 @@ _PARTS: Final[Mapping[str, str]] = {
     "histogram_point": HISTOGRAM_POINT,
     "exponential_point": EXPONENTIAL_POINT,
     "service_name": _text("rs.resource.attributes['service.name']"),
-    "resource_service_name": _text("resource.attributes['service.name']"),
+    "resource_service_name": _text("r.resource.attributes['service.name']"),
 }
 _ENGINES: Final = ("MergeTree", "ReplacingMergeTree", "AggregatingMergeTree")
 _CREATE: Final = re.compile(r"\ACREATE (TABLE|MATERIALIZED VIEW) ")

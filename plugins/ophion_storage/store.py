@@ -9,12 +9,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from google.protobuf.message import DecodeError
 
-from ophion_agent.plugin import SIGNALS, Batch, Context, Extension, OphionError, RetryableError, ServiceKey
-from ophion_agent.server import STORAGE, TENANTS, Columns, Overloaded, QueryLimits
+from ophion_agent.plugin import (
+    SIGNALS,
+    Batch,
+    Context,
+    Extension,
+    OphionError,
+    PermanentError,
+    RetryableError,
+    ServiceKey,
+)
+from ophion_agent.server import BACKUP, STORAGE, TENANTS, Columns, Overloaded, QueryLimits
+from ophion_storage.backup import TelemetryBackup
 from ophion_storage.catalogue import Catalogue
 from ophion_storage.config import RetentionConfig, StoreConfig
 from ophion_storage.engine import Engine, EngineError
+from ophion_storage.origins import SeenOrigins
 from ophion_storage.reading import Origins, read_settings, read_statement
 from ophion_storage.reading_metrics import read_metrics_settings, read_metrics_statement
 from ophion_storage.tenants import Tenants
@@ -35,7 +47,7 @@ class TelemetryStore(Extension[StoreConfig]):
     """Keeps traces, metrics and logs on the ClickHouse engine, in this process or on a server."""
 
     type_name = "telemetry_store"
-    provides = (STORAGE, TELEMETRY_STORE)
+    provides = (STORAGE, TELEMETRY_STORE, BACKUP)
     gathers = (TENANTS,)
 
     def __init__(self, config: StoreConfig, context: Context) -> None:
@@ -43,6 +55,7 @@ class TelemetryStore(Extension[StoreConfig]):
         self._engine: Engine | None = None
         self._tenants: Tenants | None = None
         self._catalogues: dict[str, Catalogue] = {}
+        self._seen: dict[str, SeenOrigins] = {}
         self._origins: dict[str, Origins] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -118,6 +131,7 @@ class TelemetryStore(Extension[StoreConfig]):
         wire = WIRES[batch.signal]
         try:
             database = await self._database(tenant)
+            await self._seen_origins(tenant, database).write_new(batch, self.context.clock.now_ns())
             await self.engine.insert(
                 wire.table,
                 (),
@@ -128,10 +142,23 @@ class TelemetryStore(Extension[StoreConfig]):
             )
             if batch.signal == "metrics":
                 await self._learn_series(tenant, database)
+        except DecodeError as error:
+            raise PermanentError(f"the telemetry store cannot read the data: {error}") from error
         except ValueError as error:
             raise RetryableError(str(error)) from error
         except EngineError as error:
             raise error.as_refusal() from error
+
+    def _seen_origins(self, tenant: str, database: str) -> SeenOrigins:
+        if tenant not in self._seen:
+
+            async def insert(table: str, data: bytes, settings: dict[str, str | int]) -> None:
+                await self.engine.insert(
+                    table, (), data, database=database, input_format="ProtobufSingle", settings=settings
+                )
+
+            self._seen[tenant] = SeenOrigins(insert)
+        return self._seen[tenant]
 
     async def _learn_series(self, tenant: str, database: str) -> None:
         async with self._locks.setdefault(tenant, asyncio.Lock()):
@@ -235,6 +262,23 @@ class TelemetryStore(Extension[StoreConfig]):
             )
         except EngineError as error:
             raise error.as_refusal() from error
+
+    def _backup(self) -> TelemetryBackup:
+        if self._tenants is None:
+            raise OphionError("telemetry store: is not open; it opens at the server's start and closes at its end")
+        return TelemetryBackup(self.engine, self._tenants)
+
+    async def backup(self, directory: Path) -> None:
+        """See `BackupSource.backup`."""
+        await self._backup().backup(directory)
+
+    async def restore(self, directory: Path, *, force: bool = False) -> None:
+        """See `BackupSource.restore`; with `force` what the tenants have now is deleted first."""
+        await self._backup().restore(directory, force=force)
+
+    async def check(self) -> list[str]:
+        """See `BackupSource.check`."""
+        return await self._backup().check()
 
     async def tenants(self) -> list[str]:
         """See `Storage.tenants`."""

@@ -193,3 +193,16 @@ WIRES: Final[Mapping[str, Wire]] = MappingProxyType(
         ),
     }
 )
+# Every signal numbers resource, scope and schema URLs alike, so one declaration reads the origins of all.
+ORIGINS: Final = Wire(
+    "otlp_origins",
+    f"groups Array(Tuple(resource {_RESOURCE}, scopes Array(Tuple(scope {_SCOPE}, schema_url String)), "
+    "schema_url String))",
+    _schema(
+        """
+message ScopeGroup { Scope scope = 1; string schema_url = 3; }
+message ResourceGroup { Resource resource = 1; repeated ScopeGroup scopes = 2; string schema_url = 3; }
+message Request { repeated ResourceGroup groups = 1; }
+"""
+    ),
+)

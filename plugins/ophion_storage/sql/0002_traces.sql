@@ -35,33 +35,6 @@ FROM
 
 CREATE MATERIALIZED VIEW spans_in_to_spans TO spans AS SELECT * FROM spans_in;
 
-CREATE MATERIALIZED VIEW traces_to_resources TO resources AS
-SELECT DISTINCT
-    now() AS received, cityHash64(resource, schema_url) AS resource_id, $resource_service_name AS service_name,
-    resource.attributes AS attributes, resource.dropped_attributes_count AS dropped_attributes_count,
-    resource.entity_refs AS entity_refs, schema_url
-FROM
-(
-    SELECT pair.1 AS resource, pair.2 AS schema_url
-    FROM (SELECT arrayJoin(arrayZip(resource_spans.resource, resource_spans.schema_url)) AS pair FROM otlp_traces)
-);
-
-CREATE MATERIALIZED VIEW traces_to_scopes TO scopes AS
-SELECT DISTINCT
-    now() AS received, cityHash64(scope, schema_url) AS scope_id, scope.name AS name, scope.version AS version,
-    scope.attributes AS attributes, scope.dropped_attributes_count AS dropped_attributes_count, schema_url
-FROM
-(
-    SELECT pair.1 AS scope, pair.2 AS schema_url
-    FROM
-    (
-        SELECT arrayJoin(arrayZip(
-            arrayFlatten(resource_spans.scope_spans.scope), arrayFlatten(resource_spans.scope_spans.schema_url)
-        )) AS pair
-        FROM otlp_traces
-    )
-);
-
 -- Where a trace lies in time, so that finding one by its id reads a few granules of `spans`.
 CREATE TABLE trace_index
 (

@@ -68,33 +68,6 @@ FROM
     )
 );
 
-CREATE MATERIALIZED VIEW logs_to_resources TO resources AS
-SELECT DISTINCT
-    now() AS received, cityHash64(resource, schema_url) AS resource_id, $resource_service_name AS service_name,
-    resource.attributes AS attributes, resource.dropped_attributes_count AS dropped_attributes_count,
-    resource.entity_refs AS entity_refs, schema_url
-FROM
-(
-    SELECT pair.1 AS resource, pair.2 AS schema_url
-    FROM (SELECT arrayJoin(arrayZip(resource_logs.resource, resource_logs.schema_url)) AS pair FROM otlp_logs)
-);
-
-CREATE MATERIALIZED VIEW logs_to_scopes TO scopes AS
-SELECT DISTINCT
-    now() AS received, cityHash64(scope, schema_url) AS scope_id, scope.name AS name, scope.version AS version,
-    scope.attributes AS attributes, scope.dropped_attributes_count AS dropped_attributes_count, schema_url
-FROM
-(
-    SELECT pair.1 AS scope, pair.2 AS schema_url
-    FROM
-    (
-        SELECT arrayJoin(arrayZip(
-            arrayFlatten(resource_logs.scope_logs.scope), arrayFlatten(resource_logs.scope_logs.schema_url)
-        )) AS pair
-        FROM otlp_logs
-    )
-);
-
 CREATE MATERIALIZED VIEW logs_to_values TO attribute_values AS
 SELECT toDate(received) AS day, 'log' AS signal, service_name, pair.1 AS key, pair.2 AS value, count() AS seen
 FROM

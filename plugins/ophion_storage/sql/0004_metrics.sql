@@ -265,30 +265,3 @@ SELECT $exemplar_names, $histogram_point AS point FROM histograms_in AS p ARRAY 
 CREATE MATERIALIZED VIEW exponential_in_to_exemplars TO exemplars AS
 SELECT $exemplar_names, $exponential_point AS point
 FROM exponential_histograms_in AS p ARRAY JOIN exemplars AS e, arrayEnumerate(exemplars) AS number;
-
-CREATE MATERIALIZED VIEW metrics_to_resources TO resources AS
-SELECT DISTINCT
-    now() AS received, cityHash64(resource, schema_url) AS resource_id, $resource_service_name AS service_name,
-    resource.attributes AS attributes, resource.dropped_attributes_count AS dropped_attributes_count,
-    resource.entity_refs AS entity_refs, schema_url
-FROM
-(
-    SELECT pair.1 AS resource, pair.2 AS schema_url
-    FROM (SELECT arrayJoin(arrayZip(resource_metrics.resource, resource_metrics.schema_url)) AS pair FROM otlp_metrics)
-);
-
-CREATE MATERIALIZED VIEW metrics_to_scopes TO scopes AS
-SELECT DISTINCT
-    now() AS received, cityHash64(scope, schema_url) AS scope_id, scope.name AS name, scope.version AS version,
-    scope.attributes AS attributes, scope.dropped_attributes_count AS dropped_attributes_count, schema_url
-FROM
-(
-    SELECT pair.1 AS scope, pair.2 AS schema_url
-    FROM
-    (
-        SELECT arrayJoin(arrayZip(
-            arrayFlatten(resource_metrics.scope_metrics.scope), arrayFlatten(resource_metrics.scope_metrics.schema_url)
-        )) AS pair
-        FROM otlp_metrics
-    )
-);
