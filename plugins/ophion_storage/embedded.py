@@ -15,7 +15,7 @@ from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from ophion_agent.plugin import OphionError
-from ophion_storage.chdb_library import forget_start, import_chdb, lock_directory
+from ophion_storage.chdb_library import give_back_code, import_chdb, lock_directory
 from ophion_storage.engine import EngineError, identifier, parameter_text, quoted, settings_clause
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class EmbeddedEngine:
         readers = [_Session(connect, [*limits, "SET readonly = 2"]) for _ in range(self._counts[0])]
         writing = ["SET max_threads = 1", "SET max_insert_threads = 1"]
         writers = [_Session(connect, writing) for _ in range(self._counts[1])]
-        forget_start(chdb.__file__)
+        give_back_code()
         return readers, writers, _Session(connect)
 
     async def stop(self) -> None:

@@ -24,6 +24,7 @@ from ophion_agent.plugin import (
 from ophion_agent.server import BACKUP, STORAGE, TENANTS, Columns, Overloaded, QueryLimits
 from ophion_storage.backup import TelemetryBackup
 from ophion_storage.catalogue import Catalogue
+from ophion_storage.chdb_library import give_back_code
 from ophion_storage.config import RetentionConfig, StoreConfig
 from ophion_storage.engine import Engine, EngineError
 from ophion_storage.origins import SeenOrigins
@@ -32,6 +33,7 @@ from ophion_storage.reading_metrics import read_metrics_settings, read_metrics_s
 from ophion_storage.tenants import Tenants
 from ophion_storage.wire import WIRES
 
+_GIVE_BACK_SECONDS: Final = 60.0
 _RETENTION_SECONDS: Final = 60.0
 _JSON_SETTINGS: Final = {
     "output_format_json_quote_64bit_integers": 0,
@@ -72,6 +74,8 @@ class TelemetryStore(Extension[StoreConfig]):
         except EngineError as error:
             raise OphionError(f"the databases cannot be brought up to date: {error}") from error
         self.context.spawn("retention", self._follow_retention)
+        if self.config.engine == "embedded":
+            self.context.spawn("memory", self._keep_small)
 
     async def _retention_of(self, tenant: str) -> RetentionConfig:
         """Return what the configuration says about a tenant, and over it what was set for it while running."""
@@ -80,6 +84,12 @@ class TelemetryStore(Extension[StoreConfig]):
             chosen = {name: days for name, days in (await directory.retention(tenant)).items() if days is not None}
             config = config.model_copy(update=chosen)
         return config
+
+    async def _keep_small(self) -> None:
+        """Give back code that only ran at the start, and from time to time code that is seldom used."""
+        while True:
+            await self.context.clock.sleep(_GIVE_BACK_SECONDS)
+            await asyncio.to_thread(give_back_code)
 
     async def _follow_retention(self) -> None:
         while True:
