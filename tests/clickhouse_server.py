@@ -74,7 +74,7 @@ class ClickHouseServer:
                 str(Path(__file__).with_name("clickhouse_interface.py")),
                 env={**os.environ, SETTINGS: json.dumps(settings)},
                 # The engine puts schemas that came as text below its working directory.
-                cwd=self._directory,
+                cwd=self.directory,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

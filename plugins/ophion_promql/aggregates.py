@@ -31,7 +31,7 @@ _SIMPLE: Final[dict[str, str]] = {
 def aggregate(compiler: "Compiler", node: Aggregate, grid: Grid) -> Vector:
     """Return the vector of an aggregation."""
     vector = compiler.either(node.expression, grid)
-    group = _group(compiler, node)
+    group = group_of(compiler, node)
     one_name = node.without or "__name__" not in node.labels
     if node.op in _SIMPLE:
         sql = f"SELECT {group} AS labels, {_SIMPLE[node.op]} AS values FROM ({vector.sql}) AS t GROUP BY labels"
@@ -39,7 +39,8 @@ def aggregate(compiler: "Compiler", node: Aggregate, grid: Grid) -> Vector:
     return _PARAMETRIC[node.op](compiler, node, grid, vector)
 
 
-def _group(compiler: "Compiler", node: Aggregate, labels: str = "t.labels") -> str:
+def group_of(compiler: "Compiler", node: Aggregate, labels: str = "t.labels") -> str:
+    """Return the labels of the group to which a series belongs."""
     if node.without:
         return removed(compiler.binder.texts(node.labels), labels)
     return kept(compiler.binder.texts(node.labels), labels) if node.labels else NO_LABELS
@@ -49,7 +50,7 @@ def _quantile(compiler: "Compiler", node: Aggregate, grid: Grid, vector: Vector)
     share = _parameter(compiler, node, grid)
     sorted_values = "arrayMap(a -> arraySort(x -> (NOT isNaN(x), x), a), groupArrayForEach(t.values))"
     values = each([sorted_values], [share], lambda a, phi: f"if(empty({a}), NULL, {quantile_of(a, phi)})")
-    sql = f"SELECT {_group(compiler, node)} AS labels, {values} AS values FROM ({vector.sql}) AS t GROUP BY labels"
+    sql = f"SELECT {group_of(compiler, node)} AS labels, {values} AS values FROM ({vector.sql}) AS t GROUP BY labels"
     return Vector(sql, node.without or "__name__" not in node.labels)
 
 
@@ -73,7 +74,7 @@ def _masked(function: str, *, sampled: bool = False) -> Callable[["Compiler", Ag
     def compiled(compiler: "Compiler", node: Aggregate, grid: Grid, vector: Vector) -> Vector:
         # The engine breaks ties by the key; numbers in the order of labels make that repeatable.
         keyed = (
-            f"SELECT t.labels AS labels, t.values AS values, {_group(compiler, node)} AS own, "
+            f"SELECT t.labels AS labels, t.values AS values, {group_of(compiler, node)} AS own, "
             "rowNumberInAllBlocks() AS key "
             f"FROM (SELECT * FROM ({vector.sql}) ORDER BY mapKeys(labels), mapValues(labels)) AS t"
         )

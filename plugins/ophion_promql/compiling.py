@@ -52,6 +52,7 @@ class Compiler:
     selected: Mapping[tuple[Matcher, ...], Selected]
     binder: Binder = field(default_factory=Binder)
     warnings: list[str] = field(default_factory=list)
+    natives_taken: bool = False
 
     def vector(self, node: Node, grid: Grid) -> Vector:
         """Return the vector that a node is at the times of a grid."""
@@ -127,11 +128,21 @@ class Compiler:
     def _stored_window(self, node: Selector, grid: Grid, width: int, *, keep_stale: bool) -> Window:
         before, seen = self.looked_at(node, grid).storable()
         selected = self.selected[node.matchers]
+        if selected.natives and not self.natives_taken:
+            self.warn(
+                f"native histograms of {', '.join(selected.natives.names)} are left out: only rate, increase, delta, "
+                "sum, avg, * and / in histogram functions take them"
+            )
         source = None
         if seen.count and selected.ids:
             closed = self.semantics.prometheus2
             source = stored(selected, node.one_name, seen, width, closed, self.binder, keep_stale)
         return self._placed_window(node, grid, seen, before, width, source)
+
+    def warn(self, warning: str) -> None:
+        """Add a warning to the answer, once."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def _placed_window(
         self, node: Selector | Subquery, grid: Grid, seen: Grid, before: int, width: int, source: Source | None

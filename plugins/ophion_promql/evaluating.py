@@ -85,9 +85,9 @@ class Evaluator:
             return Answer("string", json.dumps([grid.start / 1000, node.value]).encode())
         if isinstance(node, Range | Subquery):
             window = compiler.window(node, grid)
-            if window.source is None:
-                return Answer("matrix", b"[]")
-            return Answer("matrix", _array(await self._lines(output.samples_text(window, limit), compiler, tenant)))
+            sql = output.samples_text(window, limit) if window.source else ""
+            lines = await self._lines(sql, compiler, tenant) if sql else b""
+            return Answer("matrix", _array(lines), tuple(compiler.warnings))
         if type_of(node) == "scalar":
             text = output.scalar_text(compiler.scalar(node, grid), grid)
             points = await self._text(text, compiler, tenant)

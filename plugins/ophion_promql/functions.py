@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 from ophion_promql.grid import Grid
 from ophion_promql.histograms import histogram_quantile
 from ophion_promql.label_functions import label_join, label_replace
+from ophion_promql.native_functions import NATIVE_FUNCTIONS
 from ophion_promql.nodes import Call, Selector
 from ophion_promql.ranges import absent
-from ophion_promql.sql import EMPTY, Scalar, Vector, constant_vector, each, mapped, times
+from ophion_promql.sql import Scalar, Vector, constant_vector, each, mapped, times
 
 if TYPE_CHECKING:
     from ophion_promql.compiling import Compiler
@@ -105,12 +106,6 @@ def _unsorted(compiler: "Compiler", node: Call, grid: Grid) -> Vector:
     return compiler.either(node.arguments[0], grid)
 
 
-def _native_only(compiler: "Compiler", node: Call, grid: Grid) -> Vector:
-    # Floats have nothing that these functions could answer. The rows of native histograms will come in here.
-    compiler.warnings.append(f"{node.name}() answers for native histograms only, and those cannot be queried yet")
-    return Vector(EMPTY, True)
-
-
 def _scalar(compiler: "Compiler", node: Call, grid: Grid) -> Scalar:
     vector = compiler.either(node.arguments[0], grid)
     only = "arrayMap((c, v) -> if(c = 1, assumeNotNull(v), nan), countForEach(t.values), anyForEach(t.values))"
@@ -174,10 +169,5 @@ VECTOR_FUNCTIONS: Final[dict[str, VectorFunction]] = {
     "label_replace": label_replace,
     "label_join": label_join,
     "histogram_quantile": histogram_quantile,
-    "histogram_count": _native_only,
-    "histogram_sum": _native_only,
-    "histogram_avg": _native_only,
-    "histogram_fraction": _native_only,
-    "histogram_stddev": _native_only,
-    "histogram_stdvar": _native_only,
+    **NATIVE_FUNCTIONS,
 }

@@ -1,14 +1,12 @@
-"""Quantiles of histograms.
-
-Classic histograms are series with a label `le`. Native (exponential) histograms are kept in a table of their own; the
-place where their rows will join those of `histogram_quantile` is `_buckets`.
-"""
+"""Quantiles of histograms: of classic ones, which are series with a label `le`, and of native ones."""
 
 from typing import TYPE_CHECKING, Final
 
 from ophion_promql.grid import Grid
-from ophion_promql.nodes import Call
-from ophion_promql.sql import SAME_LABELS, Vector, each, merged
+from ophion_promql.native import has_natives, selected_below, takes_natives
+from ophion_promql.native_functions import native_quantile
+from ophion_promql.nodes import Call, Node
+from ophion_promql.sql import SAME_LABELS, Scalar, Vector, each, merged
 
 if TYPE_CHECKING:
     from ophion_promql.compiling import Compiler
@@ -21,9 +19,42 @@ _RISING: Final = (
 
 
 def histogram_quantile(compiler: "Compiler", node: Call, grid: Grid) -> Vector:
-    """Return the quantile of each classic histogram by Prometheus' rules of interpolation."""
+    """Return the quantile of each histogram by Prometheus' rules of interpolation.
+
+    The third argument is the classic form of the second, if it has one; it holds where the second has no samples.
+    """
     share = compiler.scalar(node.arguments[0], grid)
-    vector = compiler.either(node.arguments[1], grid)
+    argument = classic = node.arguments[1]
+    if len(node.arguments) > 2 and not _has_samples(compiler, argument):
+        classic = node.arguments[2]
+    if not (takes_natives(argument) and has_natives(compiler, argument)):
+        return _classic_quantile(compiler, classic, share, grid)
+    native = native_quantile(compiler, argument, share, grid)
+    if not _has_samples(compiler, classic):
+        return native
+    compiler.warn("the selectors have classic and native histograms; where a result would mix them, it is left out")
+    compiler.natives_taken = True
+    try:
+        other = _classic_quantile(compiler, classic, share, grid)
+    finally:
+        compiler.natives_taken = False
+    return _either(native, other)
+
+
+def _has_samples(compiler: "Compiler", node: Node) -> bool:
+    return any(selected.ids for selected in selected_below(compiler, node))
+
+
+def _either(left: Vector, right: Vector) -> Vector:
+    union = " UNION ALL ".join(
+        f"SELECT t.labels AS labels, t.values AS values FROM ({v.sql}) AS t" for v in (left, right)
+    )
+    only = "arrayMap((c, v) -> if(c = 1, v, NULL), countForEach(t.values), anyForEach(t.values))"
+    return Vector(f"SELECT t.labels AS labels, {only} AS values FROM ({union}) AS t GROUP BY t.labels", True)
+
+
+def _classic_quantile(compiler: "Compiler", node: Node, share: Scalar, grid: Grid) -> Vector:
+    vector = compiler.either(node, grid)
     bounds = "arrayMap(b -> arrayMap(x -> x.1, b), t.buckets)"
     counts = f"arrayMap(b -> arrayMap(cs -> {_RISING}, [arrayMap(x -> assumeNotNull(x.2), b)])[1], t.buckets)"
     values = each([bounds, counts], [share], _interpolated)

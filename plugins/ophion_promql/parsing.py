@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 from typing import Any, Final
 
+from ophion_promql.classic import classic_form
 from ophion_promql.errors import BadQuery
 from ophion_promql.nodes import (
     Aggregate,
@@ -119,7 +120,9 @@ def _subquery(parsed: Any) -> Subquery:
 
 def _call(parsed: Any) -> Call:
     returns = _TYPES[str(parsed.func.return_type).rpartition(".")[2]]
-    return Call(parsed.func.name, tuple(_node(argument) for argument in parsed.args), returns)
+    name, arguments = parsed.func.name, tuple(_node(argument) for argument in parsed.args)
+    classic = classic_form(arguments[1]) if name == "histogram_quantile" else None
+    return Call(name, arguments if classic is None else (*arguments, classic), returns)
 
 
 def _aggregate(parsed: Any) -> Aggregate:

@@ -1,7 +1,7 @@
 """Find the series that a selector means."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -12,16 +12,25 @@ from ophion_promql.nodes import Matcher
 from ophion_promql.sql import Binder
 
 _FIRST_DAY: Final = date(1970, 1, 1)
+# The series of an exponential histogram's stream itself; those derived from it have ids of their own.
+_NATIVE: Final = "kind = 'histogram' AND series_id = stream_id"
+_DELTA: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The series of a selector. `aliases` maps ids to the id that stands for all with the same labels."""
+    """The series of a selector. `aliases` maps ids to the id that stands for all with the same labels.
+
+    `natives` are those of native histograms, whose ids are in no table of samples; `deltas` are the ids among these
+    whose points count what came since the point before.
+    """
 
     ids: Sequence[int]
     aliases: dict[int, int]
     names: Sequence[str]
     day: date
+    natives: "Selected | None" = None
+    deltas: Sequence[int] = ()
 
     @property
     def standing(self) -> list[int]:
@@ -66,15 +75,32 @@ async def select(
     binder = Binder()
     day = first_day(since)
     sql = (
-        "SELECT metric_name, min(series_id) AS stands, groupUniqArray(series_id) AS ids FROM series "
-        f"WHERE day >= {binder.bind(day.isoformat(), 'Date')} AND {condition(matchers, binder, dot_is_all=dot_is_all)} "
-        f"GROUP BY metric_name, mapFilter((k, v) -> v != '', labels) LIMIT {limit + 1}"
+        f"SELECT metric_name, {_NATIVE} AS native, min(series_id) AS stands, groupUniqArray(series_id) AS ids "
+        f"FROM series WHERE day >= {binder.bind(day.isoformat(), 'Date')} "
+        f"AND {condition(matchers, binder, dot_is_all=dot_is_all)} "
+        f"GROUP BY metric_name, native, mapFilter((k, v) -> v != '', labels) LIMIT {limit + 1}"
     )
     columns = await storage.query(sql, binder.values, tenant=tenant)
-    found, standing = columns.get("ids", []), columns.get("stands", [])
-    if len(found) > limit:
+    if len(columns.get("ids", [])) > limit:
         raise FailedQuery(f"the selector matches more than {limit} series; add label matchers or raise `max_series`")
-    ids = [one for group in found for one in group]
-    pairs = zip(standing, found, strict=True)
-    aliases = {one: stands for stands, group in pairs if len(group) > 1 for one in group if one != stands}
-    return Selected(ids, aliases, sorted(set(columns.get("metric_name", []))), day)
+    rows = list(zip(*(columns.get(name, []) for name in ("metric_name", "native", "stands", "ids")), strict=True))
+    floats = _grouped([row for row in rows if not row[1]], day)
+    natives = [row for row in rows if row[1]]
+    return replace(floats, natives=await _native(storage, tenant, _grouped(natives, day))) if natives else floats
+
+
+def _grouped(rows: Sequence[tuple[str, int, int, list[int]]], day: date) -> Selected:
+    ids = [one for _, _, _, group in rows for one in group]
+    aliases = {one: stands for _, _, stands, group in rows if len(group) > 1 for one in group if one != stands}
+    return Selected(ids, aliases, sorted({name for name, _, _, _ in rows}), day)
+
+
+async def _native(storage: Storage, tenant: str, found: Selected) -> Selected:
+    binder = Binder()
+    sql = (
+        "SELECT DISTINCT stream_id AS id FROM streams "
+        f"WHERE toDate(received) >= {binder.bind(found.day.isoformat(), 'Date')} "
+        f"AND stream_id IN {binder.bind(list(found.ids), 'Array(UInt64)')} AND temporality = {_DELTA}"
+    )
+    columns = await storage.query(sql, binder.values, tenant=tenant)
+    return replace(found, deltas=tuple(columns.get("id", [])))

@@ -66,15 +66,8 @@ class Window:
         """
         if self.source is None:
             return Vector(EMPTY, True)
-        nanos = "toUnixTimestamp64Nano(p.1)"
-        start, step = self.grid.start * 1_000_000, self.grid.step * 1_000_000
-        width = self.range * 1_000_000 + int(self.closed)
-        first = f"greatest(0, intDiv({nanos} - {start} + {step - 1}, {step}))"
-        end = f"least({self.grid.count}, intDiv({nanos} + {width} - {start} + {step - 1}, {step}))"
         points = f"SELECT key, arrayJoin({self.source.points}) AS p FROM ({self.source.rows}) GROUP BY key"
-        spread = (
-            f"SELECT key, p, arrayJoin(range(toUInt32({first}), toUInt32(greatest(0, {end})))) AS i FROM ({points})"
-        )
+        spread = f"SELECT key, p, arrayJoin({indexes('p.1', self.grid, self.range, self.closed)}) AS i FROM ({points})"
         single = f"SELECT key, i, {aggregated or f'{value} AS r'} FROM ({spread}) GROUP BY key, i"
         for step_columns in steps:
             single = f"SELECT *, {step_columns} FROM ({single})"
@@ -96,35 +89,59 @@ class Window:
         return values
 
 
+def indexes(at: str, grid: Grid, width: int, closed: bool) -> str:
+    """Return the indexes of those windows of `width` before the times of a grid that have a sample taken `at`."""
+    nanos = f"toUnixTimestamp64Nano({at})"
+    start, step = grid.start * 1_000_000, grid.step * 1_000_000
+    wide = width * 1_000_000 + int(closed)
+    first = f"greatest(0, intDiv({nanos} - {start} + {step - 1}, {step}))"
+    end = f"least({grid.count}, intDiv({nanos} + {wide} - {start} + {step - 1}, {step}))"
+    return f"range(toUInt32({first}), toUInt32(greatest(0, {end})))"
+
+
+def within(grid: Grid, width: int, closed: bool) -> str:
+    """Return the condition on `time` of what windows of `width` before the times of a grid can need."""
+    return f"time {'>=' if closed else '>'} {time(max(0, grid.start - width))} AND time <= {time(grid.last)}"
+
+
+def key_of(selected: Selected, column: str, binder: Binder) -> str:
+    """Return the expression of the id that stands for all with the labels of one."""
+    if not selected.aliases:
+        return column
+    old = binder.bind(list(selected.aliases), "Array(UInt64)")
+    new = binder.bind(list(selected.aliases.values()), "Array(UInt64)")
+    return f"transform({column}, {old}, {new}, {column})"
+
+
 def stored(
     selected: Selected, one_name: bool, grid: Grid, width: int, closed: bool, binder: Binder, keep_stale: bool
 ) -> Source:
     """Return the stored samples of selected series that windows of `width` before the times of `grid` can need."""
     ids = binder.bind(list(selected.ids), "Array(UInt64)")
-    key = "series_id"
-    if selected.aliases:
-        old = binder.bind(list(selected.aliases), "Array(UInt64)")
-        new = binder.bind(list(selected.aliases.values()), "Array(UInt64)")
-        key = f"transform(series_id, {old}, {new}, series_id)"
     stale = "" if keep_stale else f" AND reinterpretAsUInt64(value) != {STALE}"
     rows = (
-        f"SELECT {key} AS key, time, value FROM samples WHERE series_id IN {ids} "
-        f"AND time {'>=' if closed else '>'} {time(max(0, grid.start - width))} AND time <= {time(grid.last)}{stale}"
+        f"SELECT {key_of(selected, 'series_id', binder)} AS key, time, value FROM samples WHERE series_id IN {ids} "
+        f"AND {within(grid, width, closed)}{stale}"
     )
     return Source(rows, "time, value", "timeSeriesGroupArray(time, value)", _labelled(selected, binder), one_name)
 
 
-def _labelled(selected: Selected, binder: Binder) -> Callable[[str], str]:
+def labels_of(selected: Selected, binder: Binder) -> str:
+    """Return rows `key` and `labels` of selected series."""
     ids = binder.bind(selected.standing, "Array(UInt64)")
     whole = (
         "mapSort(mapConcat(map('__name__', toString(any(series.metric_name))), "
         "mapFilter((k, v) -> v != '', CAST(any(series.labels), 'Map(String, String)'))))"
     )
-    labels = (
+    return (
         f"SELECT series_id AS key, {whole} AS labels FROM series "
         f"WHERE day >= {binder.bind(selected.day.isoformat(), 'Date')} "
         f"AND metric_name IN {binder.texts(selected.names)} AND series_id IN {ids} GROUP BY series_id"
     )
+
+
+def _labelled(selected: Selected, binder: Binder) -> Callable[[str], str]:
+    labels = labels_of(selected, binder)
     return lambda sql: (
         f"SELECT s.labels AS labels, d.values AS values FROM ({sql}) AS d INNER JOIN ({labels}) AS s ON d.key = s.key"
     )

@@ -104,7 +104,7 @@ async def test_functions_of_native_histograms_answer_nothing_and_say_why(asked: 
     answer = await asked.evaluator.instant_text("histogram_count(memory)", single(START), "default")
 
     assert answer.result == b"[]"
-    assert answer.warnings == ("histogram_count() answers for native histograms only, and those cannot be queried yet",)
+    assert answer.warnings == ("histogram_count() answers for native histograms only, and its argument has none",)
 
 
 async def test_gives_series_to_other_plugins(asked: Asked) -> None:
