@@ -13,7 +13,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.plugins.promql_comparison.corpus import Mode, Query, cases, read_known, read_queries  # noqa: E402
+from tests.plugins.promql_comparison.corpus import (  # noqa: E402
+    KNOWN_BY_DEFAULT,
+    Mode,
+    Query,
+    cases,
+    off_grid,
+    read_known,
+    read_queries,
+)
 
 PAGE = ROOT / "docs" / "promql.md"
 BEGIN, END = "<!-- comparison -->", "<!-- /comparison -->"
@@ -30,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     before, rest = page.split(BEGIN)
     after = rest.split(END)[1]
-    wanted = f"{before}{BEGIN}\n{section(read_queries(), read_known())}{END}{after}"
+    wanted = f"{before}{BEGIN}\n{section(read_queries(), read_known(), read_known(KNOWN_BY_DEFAULT))}{END}{after}"
     if "--check" in arguments:
         if wanted != page:
             sys.stderr.write(f"{PAGE} is out of date; run python scripts/generate_promql_differences.py\n")
@@ -39,16 +47,23 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def section(queries: Sequence[Query], known: Known) -> str:
-    """Return the figures, a table of the differences by reason and one of the groups of queries."""
+def section(queries: Sequence[Query], known: Known, known_by_default: Known) -> str:
+    """Return the figures, tables of the differences by reason and one of the groups of queries."""
     asked = len(cases(queries))
     alike = asked - len(known)
-    text = (
-        f"\n{len(queries):,} queries, asked at a moment on the grid of the samples, where it matters at one beside it, "
-        f"and over a range, give {asked:,} answers. {alike:,} of them ({100 * alike / asked:.2f} %) are those of "
-        f"Prometheus 2.42; {sum(query.refused for query in queries):,} of the queries are wrong and must be refused.\n"
-    )
-    return f"{text}\n{_reasons(known)}\n{_groups(queries, known)}\n"
+    off = len(off_grid(queries))
+    return f"""
+{len(queries):,} queries are asked at a moment on the grid of the samples, where it matters at one beside it, and over a
+range; {sum(query.refused for query in queries):,} of them are wrong and must be refused. Of {asked:,} answers with
+`range_boundaries: prometheus2`, {alike:,} ({100 * alike / asked:.2f} %) are those of Prometheus 2.42.
+
+{_reasons(known)}
+With the default `prometheus3`, asked beside the grid, where the windows of both versions hold the same samples, {off:,}
+answers are compared, and {off - len(known_by_default):,} ({100 * (1 - len(known_by_default) / off):.2f} %) are alike.
+
+{_reasons(known_by_default)}
+{_groups(queries, known)}
+"""
 
 
 def _reasons(known: Known) -> str:

@@ -134,7 +134,7 @@ def test_is_named_and_explained_in_the_words_of_the_field(component: type[Compon
 def test_comes_from_a_plugin_that_imports_only_what_the_framework_offers(component: type[Component[Any]]) -> None:
     offered = {
         "plugin", "otlp_json", "web", "tls", "compression", "httpclient", "testing", "durable", "fields", "skeleton",
-        "server", "prometheus_names", "names", "compression"
+        "server", "prometheus_names", "names"
     }  # fmt: skip
     source = Path(__import__("sys").modules[component.__module__].__file__ or "").read_text()
     used = set(re.findall(r"^\s*from ophion_agent\.(\w+) import", source, re.MULTILINE))

@@ -3,8 +3,10 @@
 import ast
 import importlib
 import re
+import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from ophion_agent import plugin
+from requirement import unavailable
 
 ROOT = Path(__file__).parent.parent
 LOCKS = sorted(ROOT.glob("requirements/*.txt"))
@@ -147,3 +150,22 @@ def test_every_import_is_a_declared_dependency(project: dict[str, Any]) -> None:
     missing = sorted({module for module in third_party_imports() if not is_declared(module)})
 
     assert missing == []
+
+
+def test_built_wheel_holds_every_file_of_the_packages(project: dict[str, Any], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    if build.returncode and "No module named hatchling" in build.stderr:
+        unavailable("needs hatchling: pip install hatchling")
+    assert build.returncode == 0, build.stderr
+    [wheel] = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    packages = [ROOT / package for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]]
+
+    # SQL, migrations, style sheets: what the code reads beside itself.
+    for package in packages:
+        files = [file for file in package.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+        assert {file.relative_to(package.parent).as_posix() for file in files} <= held
+
+    assert {"ophion_storage/sql/0001_resources.sql", "ophion_api/docs.css"} <= held
+    assert "ophion_auth/migrations/versions/0001_accounts.py" in held

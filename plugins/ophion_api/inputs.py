@@ -79,7 +79,8 @@ class Inputs:
         if media_type != "application/json" and not media_type.endswith("+json"):
             raise Problem(f'the body must be JSON, got "{media_type}"; send Content-Type: application/json', status=415)
         try:
-            return self._body.validate_json(raw)
+            # Strict: JSON has types of its own, and 0 is no false.
+            return self._body.validate_json(raw, strict=True)
         except ValidationError as error:
             raise invalid(error, "body") from None
 

@@ -19,14 +19,16 @@ Days = Annotated[int, Field(ge=1, le=36_500)]
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 
 
-def _is_moment(value: Any) -> Any:
+def _moment(value: Any) -> Any:
     # pydantic would take numbers, and numbers in text, for Unix time in a unit that it guesses.
-    if isinstance(value, datetime) or (isinstance(value, str) and _MOMENT.fullmatch(value)):
+    if isinstance(value, datetime):
         return value
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return datetime.fromisoformat(value.upper())
     raise ValueError("must be a date and time such as 2026-01-31T08:00:00Z")
 
 
-Moment = Annotated[datetime, BeforeValidator(_is_moment)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 
 class _Body(BaseModel):

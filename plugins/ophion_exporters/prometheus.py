@@ -24,9 +24,9 @@ from ophion_agent.plugin import (
     QueueConfig,
     null_is_default,
 )
+from ophion_agent.prometheus_names import Namer, TranslationStrategy
 from ophion_agent.web import HTTPServerConfig, WebServer, server_auth
 from ophion_exporters.prometheus_exposition import Encoding, Format, accepts_gzip, negotiate
-from ophion_agent.prometheus_names import Namer, TranslationStrategy
 from ophion_exporters.prometheus_protobuf import render_protobuf
 from ophion_exporters.prometheus_store import IDENTITY_ATTRIBUTES, Store, StoreSettings
 from ophion_exporters.prometheus_text import render_text

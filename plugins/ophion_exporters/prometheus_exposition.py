@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ophion_exporters.prometheus_families import Family, sample_names
 from ophion_agent.prometheus_names import Kind
+from ophion_exporters.prometheus_families import Family, sample_names
 from ophion_exporters.prometheus_series import Labels
 
 _NOT_IN_METRIC = re.compile(r"[^a-zA-Z0-9:_]")

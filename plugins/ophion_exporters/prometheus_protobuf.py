@@ -8,11 +8,11 @@ import struct
 from collections.abc import Iterable, Iterator
 from math import inf
 
+from ophion_agent.prometheus_names import Kind
 from ophion_exporters.prometheus_buckets import MIN_SCALE, classic_buckets, explicit_buckets, spans_and_deltas
 from ophion_exporters.prometheus_exemplars import Exemplar, exemplars_of, latest_per_bucket
 from ophion_exporters.prometheus_exposition import Entry, Format, escape_labels, plan
 from ophion_exporters.prometheus_families import Family
-from ophion_agent.prometheus_names import Kind
 from ophion_exporters.prometheus_series import HistogramSeries, NativeSeries, NumberSeries, Series, SummarySeries
 
 # A native histogram needs one above 0 to be told from a classic one; this is what otelcol takes.

@@ -14,9 +14,9 @@ from typing import Any
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from ophion_agent.prometheus_names import Kind, Namer, add_labels, label_texts, value_text
 from ophion_exporters import prometheus_series as series_of
 from ophion_exporters.prometheus_families import Family, Group, Stream, Target, exposed_labels, sample_names
-from ophion_agent.prometheus_names import Kind, Namer, add_labels, label_texts, value_text
 from ophion_exporters.prometheus_series import Labels, Series
 from ophion_exporters.prometheus_wire import EncodedMetric, decode_attributes, parse_request
 

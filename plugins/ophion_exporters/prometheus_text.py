@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from math import inf, isfinite
 
+from ophion_agent.prometheus_names import is_legacy_label_name, is_legacy_metric_name
 from ophion_exporters.prometheus_buckets import classic_buckets, explicit_buckets
 from ophion_exporters.prometheus_exemplars import Exemplar, exemplars_of, latest_per_bucket
 from ophion_exporters.prometheus_exposition import Encoding, Entry, Format, escape_labels, plan
 from ophion_exporters.prometheus_families import Family
-from ophion_agent.prometheus_names import is_legacy_label_name, is_legacy_metric_name
 from ophion_exporters.prometheus_series import HistogramSeries, NativeSeries, NumberSeries, Series, SummarySeries
 
 _SPECIAL = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}

@@ -90,7 +90,10 @@ def test_document_declares_errors_as_problems(document: dict[str, Any]) -> None:
     responses = document["paths"]["/api/things"]["post"]["responses"]
     assert set(responses) == {"201", "400", "401", "403", "408", "409", "413", "415", "422", "429", "503"}
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    assert all(responses[status]["content"] == problem for status in responses if status >= "400")
+    assert all(responses[status]["content"] == problem for status in responses if status > "400")
+    # What is no HTTP is refused before there is a route whose form of errors could count.
+    assert responses["400"]["content"] == {**problem, "text/plain": {}}
+    assert "400" in document["paths"]["/api/health"]["get"]["responses"]
     foreign = document["paths"]["/foreign/query"]["post"]["responses"]["422"]["content"]
     assert set(foreign) == {"application/json", "text/plain"}
 

@@ -14,9 +14,9 @@ from prometheus_client import Metric
 from prometheus_client import parser as text_parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
+from ophion_agent.prometheus_names import Namer, TranslationStrategy
 from ophion_agent.testing import EPOCH_NS
 from ophion_exporters.prometheus_exposition import Encoding, Format, accepts_gzip, negotiate
-from ophion_agent.prometheus_names import Namer, TranslationStrategy
 from ophion_exporters.prometheus_protobuf import render_protobuf
 from ophion_exporters.prometheus_store import Store, StoreSettings
 from ophion_exporters.prometheus_text import boundary, number, render_text

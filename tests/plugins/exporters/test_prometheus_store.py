@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 
-from ophion_agent.testing import EPOCH_NS
 from ophion_agent.prometheus_names import Kind
+from ophion_agent.testing import EPOCH_NS
 from ophion_exporters.prometheus_series import HistogramSeries, NativeSeries, NumberSeries, Series, SummarySeries
 from ophion_exporters.prometheus_store import Store, StoreSettings
 from prometheus_payloads import DELTA, SECOND, MetricsBuilder

@@ -56,8 +56,8 @@ def points_of(request: Any) -> Iterator[tuple[Any, ...]]:
 def canonical(message: Any) -> Any:
     """Return a message without what means nothing on the wire: sub-messages that are there and hold nothing.
 
-    An attribute without a value and one with an empty value are the same to every reader of OTLP. `key_strindex` belongs
-    to profiles: "must not be used outside of" them, says common.proto.
+    An attribute without a value and one with an empty value are the same to every reader of OTLP. `key_strindex`
+    belongs to profiles: "must not be used outside of" them, says common.proto.
     """
     if message.DESCRIPTOR.name == "KeyValue":
         message.ClearField("key_strindex")

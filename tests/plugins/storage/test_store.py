@@ -124,7 +124,8 @@ async def test_names_series_as_prometheus_does(store: TelemetryStore) -> None:
 
     rows = await store.query(
         "SELECT metric_name, labels['le'] AS le, labels['job'] AS job, labels['instance'] AS instance, "
-        "labels['http_route'] AS route, value FROM series INNER JOIN samples USING (series_id) ORDER BY metric_name, le",
+        "labels['http_route'] AS route, value FROM series INNER JOIN samples USING (series_id) "
+        "ORDER BY metric_name, le",
         tenant="default",
     )
 
@@ -221,7 +222,7 @@ async def test_ends_a_query_whose_caller_goes_away(store: TelemetryStore) -> Non
         await query
 
     async with asyncio.timeout(20):
-        while (
+        while (  # noqa: ASYNC110 - the engine tells nobody
             await store.query(
                 "SELECT count() AS n FROM system.processes "
                 "WHERE query LIKE '%100000000000%' AND query NOT LIKE '%LIKE%'",
