@@ -13,6 +13,8 @@ from typing import Final
 
 import aiohttp
 
+from benchmarks.process import BenchmarkError
+
 HEADERS: Final = {
     "Content-Type": "application/x-protobuf",
     "Content-Encoding": "snappy",
@@ -88,9 +90,10 @@ def slices(data: Sequence[Series]) -> Iterator[list[Series]]:
 
 
 async def remote_write(url: str, pieces: Iterable[Iterable[Series]], headers: Mapping[str, str] | None = None) -> None:
-    """Send each piece as one request to `url`; AssertionError with the answer when one is refused."""
+    """Send each piece as one request to `url`; raises BenchmarkError with the answer when one is refused."""
     async with aiohttp.ClientSession() as session:
         for piece in pieces:
             body = snappy(write_request(piece))
             async with session.post(url, data=body, headers={**HEADERS, **(headers or {})}) as response:
-                assert response.status in (200, 204), (response.status, await response.text())
+                if response.status not in (200, 204):
+                    raise BenchmarkError(f"{url}: HTTP {response.status}: {await response.text()}")

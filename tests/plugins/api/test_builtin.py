@@ -93,7 +93,7 @@ def test_document_declares_errors_as_problems(document: dict[str, Any]) -> None:
     assert all(responses[status]["content"] == problem for status in responses if status > "400")
     # What is no HTTP is refused before there is a route whose form of errors could count.
     assert responses["400"]["content"] == {**problem, "text/plain": {}}
-    assert "400" in document["paths"]["/api/health"]["get"]["responses"]
+    assert "400" in document["paths"]["/api/things"]["get"]["responses"]
     foreign = document["paths"]["/foreign/query"]["post"]["responses"]["422"]["content"]
     assert set(foreign) == {"application/json", "text/plain"}
 
