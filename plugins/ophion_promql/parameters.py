@@ -101,7 +101,10 @@ def duration_of(text: str, name: str) -> float:
 
         try:
             seconds = promql_parser.parse_duration(text).total_seconds()
-        except ValueError:
+        except BaseException as error:
+            # A panic of the library's native code derives from BaseException, and means only that the text is unusual.
+            if not isinstance(error, ValueError) and type(error).__name__ != "PanicException":
+                raise
             raise _invalid(name, f'cannot parse "{text}" to a valid duration') from None
     if not abs(seconds) <= _LONGEST_SECONDS:
         raise _invalid(name, f'cannot parse "{text}" to a valid duration. It overflows int64')

@@ -11,7 +11,6 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ophion_agent.server import BadRequest, Call
-from ophion_agent.testing import check_component
 from ophion_api.any_values import decoded, encodings, shown
 from ophion_api.cursors import decode_cursor, encode_cursor
 from ophion_api.exports import export, export_format
@@ -250,13 +249,3 @@ def test_critical_path_is_never_longer_than_the_longest_root(spans: list[tuple[i
     known = {one.span.span_id for one in items}
     roots = [one.end - one.start for one in items if one.span.parent_span_id not in known]
     assert sum(critical(*items)) == max(roots, default=0)
-
-
-async def test_keeps_the_contract_of_components(tmp_path: Any) -> None:
-    from ophion_agent.testing import make_context
-    from ophion_api.telemetry import TelemetryApi
-
-    with pytest.raises(LookupError):
-        await check_component(TelemetryApi)
-    extension = TelemetryApi(TelemetryApi.config_type(), make_context("extension", "telemetry_api"))
-    assert extension.routes() == ()
