@@ -80,11 +80,15 @@ HEADER = "| query | range | points | Prometheus ms | Ophion ms | ratio |\n|---|-
 
 @dataclass
 class Stream:
-    """A series that is written on and on. `growth` is the mean step of a counter, the largest one of a gauge."""
+    """A series that is written on and on. `growth` is the mean step of a counter, the largest one of a gauge.
+
+    Its samples come `offset_ms` after the grid of the queries, as every target has a time of its own.
+    """
 
     labels: Mapping[str, str]
     growth: float
     random: Random
+    offset_ms: int
     gauge: bool = False
     value: float = 0.0
 
@@ -94,22 +98,22 @@ class Stream:
         samples = []
         for at in times:
             self.value += self.random.uniform(low, high)
-            samples.append((at, round(self.value, 3)))
+            samples.append((at + self.offset_ms, round(self.value, 3)))
         return Series(self.labels, samples)
 
 
 def streams() -> list[Stream]:
     """Return 1,000 series: requests, durations, processors, memory, queues and `up` of 25 instances."""
-    return [stream for number in range(INSTANCES) for stream in _target(f"app-{number:02}:8080")]
+    return [stream for number in range(INSTANCES) for stream in _target(f"app-{number:02}:8080", 137 + 571 * number)]
 
 
-def _target(instance: str) -> Iterator[Stream]:
+def _target(instance: str, offset_ms: int) -> Iterator[Stream]:
     for name, growth, labels in _counters():
         all_labels = {"__name__": name, "job": "app", "instance": instance, **labels}
-        yield Stream(all_labels, growth, Random(repr(all_labels)))
+        yield Stream(all_labels, growth, Random(repr(all_labels)), offset_ms)
     for name, growth, start in GAUGES:
         all_labels = {"__name__": name, "job": "app", "instance": instance}
-        yield Stream(all_labels, growth, Random(repr(all_labels)), True, start)
+        yield Stream(all_labels, growth, Random(repr(all_labels)), offset_ms, True, start)
 
 
 def _counters() -> Iterator[tuple[str, float, dict[str, str]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ophion_agent.plugin import Extension
+from ophion_agent.plugin import Context, Extension
 from ophion_agent.server import HTTP_ROUTES, PROMQL, STORAGE, Route
 from ophion_api.telemetry_access import Telemetry, TelemetryConfig
 
@@ -17,8 +17,17 @@ class TelemetryApi(Extension[TelemetryConfig]):
     requires = (STORAGE,)
     gathers = (PROMQL,)
 
+    def __init__(self, config: TelemetryConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._routes: Sequence[Route] = ()
+
     def routes(self) -> Sequence[Route]:
         """Return the routes of traces, logs, metrics, services, attributes, hosts, the overview and the store."""
+        # Made once: live tails are counted over all of them.
+        self._routes = self._routes or self._make_routes()
+        return self._routes
+
+    def _make_routes(self) -> Sequence[Route]:
         from ophion_api.attributes_routes import AttributeRoutes
         from ophion_api.hosts import HostRoutes
         from ophion_api.logs_routes import LogRoutes
