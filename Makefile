@@ -31,10 +31,12 @@ check: $(VENV)/.dev  ## lint, formatting, types, import rules and generated docu
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_reference.py --check
 	$(BIN)/python scripts/generate_api_docs.py --check
+	$(BIN)/python scripts/generate_promql_differences.py --check
 
 docs: $(VENV)/.project  ## write the generated tables of docs/configuration.md and docs/api.md anew
 	$(BIN)/python scripts/generate_reference.py
 	$(BIN)/python scripts/generate_api_docs.py
+	$(BIN)/python scripts/generate_promql_differences.py
 
 bench: $(VENV)/.bench  ## measure against the peers
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -7,7 +7,15 @@ import subprocess
 import sys
 
 AGENT = ("otlp_hop", "attribute_insert", "durable_queue", "hostmetrics_idle", "overload", "kill9")
-SERVER = ("server_idle", "server_ingest", "server_ack", "server_kill9", "server_log_search", "server_traces")
+SERVER = (
+    "server_idle",
+    "server_ingest",
+    "server_ack",
+    "server_kill9",
+    "server_log_search",
+    "server_traces",
+    "promql_speed",
+)
 SCRIPTS = (*AGENT, *SERVER)
 
 

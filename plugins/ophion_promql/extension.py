@@ -45,11 +45,13 @@ class Promql(Extension[PromqlConfig]):
     requires = (STORAGE,)
 
     async def start(self) -> None:
-        """Look for the parser; raises OphionError where it is not installed."""
+        """Look for the parser and the decompressor; raises OphionError where one is not installed."""
         try:
+            import cramjam  # noqa: F401 - remote write needs it, and should not find out at the first request
             import promql_parser  # noqa: F401
-        except ImportError:
-            raise OphionError("promql: needs the library promql-parser; pip install 'ophion-agent[server]'") from None
+        except ImportError as error:
+            remedy = "pip install 'ophion-agent[server]'"
+            raise OphionError(f"promql: needs the library {error.name}; {remedy}") from None
 
     def _evaluator(self) -> Evaluator:
         from ophion_promql.compiling import Semantics
