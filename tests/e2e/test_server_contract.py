@@ -12,7 +12,7 @@ from agent_process import eventually
 from server_process import UNLIMITED, ServerProcess
 from telemetry_sample import logs_request, metrics_request, traces_request
 
-SECONDS = 60
+SECONDS = 30
 GRACE_SECONDS = 120
 # Schemas cannot say what is a query, a duration or a time: text that is none is answered with 400 or 422.
 # GET and POST of these paths are two resources, of which the other one takes any name: Allow names both.

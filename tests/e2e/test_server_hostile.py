@@ -128,7 +128,7 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Targ
 
         async def is_stored() -> bool:
             rows = await rows_of(server)
-            return all(rows.get(table, 0) for table in ("spans", "logs", "samples"))
+            return all(rows.get(table, 0) for table in ("spans", "logs", "samples", "series"))
 
         await eventually(is_stored, "the sample in the store", 30)
         yield Target(server, await server.ask("GET", "/api/openapi.json", key=""))
