@@ -22,7 +22,7 @@ run: $(VENV)/.project  ## validate configs/all-in-one.yaml and run it on this ho
 	@$(BIN)/ophion-agent run --config $(CONFIG) $(ARGS)
 
 test: $(VENV)/.dev  ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev  ## lint, formatting, types, import rules and generated documentation
 	$(BIN)/ruff check .
