@@ -15,6 +15,7 @@ from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from ophion_agent.plugin import OphionError
+from ophion_agent.server import Overloaded
 from ophion_storage.chdb_library import give_back_code, import_chdb, lock_directory
 from ophion_storage.engine import EngineError, identifier, parameter_text, quoted, settings_clause
 
@@ -195,7 +196,12 @@ class EmbeddedEngine:
             session.use(database)
             return session.run(marked, output_format, bound)
 
-        return await self._run(self._readers, run, marker)
+        try:
+            return await self._run(self._readers, run, marker)
+        except EngineError as error:
+            if error.code == _BUSY:
+                raise Overloaded(f"{len(self._readers.sessions)} queries run and others wait; try again") from error
+            raise
 
     async def execute(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, database: str = "", everywhere: bool = False
