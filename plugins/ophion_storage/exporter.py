@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from ophion_agent.plugin import SENDER_PREFIX, Batch, Exporter, ExporterConfig
-from ophion_agent.server import DEFAULT_TENANT
+from ophion_agent.server import DEFAULT_TENANT, check_tenant
 from ophion_storage.store import TELEMETRY_STORE
 
 
 class ClickHouseExporterConfig(ExporterConfig):
     """Which tenant telemetry belongs to."""
 
-    tenant: str = Field(DEFAULT_TENANT, description="Tenant of telemetry whose sender did not prove to be another's.")
+    tenant: Annotated[str, AfterValidator(check_tenant)] = Field(
+        DEFAULT_TENANT, description="Tenant of telemetry whose sender did not prove to be another's."
+    )
 
 
 class ClickHouseExporter(Exporter[ClickHouseExporterConfig, Batch]):

@@ -150,14 +150,20 @@ class TelemetryStore(Extension[StoreConfig]):
                 input_format="ProtobufSingle",
                 settings=wire.settings(),
             )
-            if batch.signal == "metrics":
-                await self._learn_series(tenant, database)
         except DecodeError as error:
             raise PermanentError(f"the telemetry store cannot read the data: {error}") from error
         except ValueError as error:
             raise RetryableError(str(error)) from error
         except EngineError as error:
             raise error.as_refusal() from error
+        if batch.signal == "metrics":
+            try:
+                await self._learn_series(tenant, database)
+            except EngineError as error:
+                # The points are stored, and refusing them now would store them again with every try. A catalogue made
+                # anew looks at all streams of the day.
+                self._catalogues.pop(tenant, None)
+                self.log.warning("series_not_learned", tenant=tenant, error=str(error))
 
     def _seen_origins(self, tenant: str, database: str) -> SeenOrigins:
         if tenant not in self._seen:

@@ -2,19 +2,14 @@
 
 import asyncio
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from agent_process import AgentProcess, eventually, free_port
 from e2e.conftest import RunAgent
 from e2e.sender import Sender
-
-if find_spec("chdb") is None:
-    pytest.skip("needs the embedded engine: pip install 'ophion-agent[server]'", allow_module_level=True)
 
 CONFIG = Path(__file__).parents[2] / "configs" / "all-in-one.yaml"
 ROUNDS = 2
