@@ -152,7 +152,8 @@ async def test_logs_are_coloured_and_cut_on_a_terminal(shop: CommandShop, monkey
     assert plain.lines[0].endswith("…")
 
 
-async def test_logs_never_pass_on_what_a_terminal_obeys(shop: CommandShop) -> None:
+async def test_logs_never_pass_on_what_a_terminal_obeys(shop: CommandShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     request = logs_request()
     records = request.resource_logs[0].scope_logs[0].log_records
     del records[1:]
