@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from ophion_promql.errors import FailedQuery
 from ophion_promql.grid import Grid
-from ophion_promql.nodes import Aggregate
+from ophion_promql.keyed import Keyed, Labels, kept_labels, number_of, numbered, removed_labels
+from ophion_promql.nodes import Aggregate, Number
 from ophion_promql.ranges import quantile_of
-from ophion_promql.sql import NO_LABELS, Scalar, Vector, each, kept, removed, with_label
+from ophion_promql.sql import EMPTY_KEYED, NO_LABELS, Scalar, Vector, each, kept, removed, with_label
 
 if TYPE_CHECKING:
     from ophion_promql.compiling import Compiler
@@ -35,8 +36,24 @@ def aggregate(compiler: "Compiler", node: Aggregate, grid: Grid) -> Vector:
     one_name = node.without or "__name__" not in node.labels
     if node.op in _SIMPLE:
         sql = f"SELECT {group} AS labels, {_SIMPLE[node.op]} AS values FROM ({vector.sql}) AS t GROUP BY labels"
-        return Vector(sql, one_name)
+        return Vector(sql, one_name, _grouped(compiler, node, vector, _SIMPLE[node.op]))
     return _PARAMETRIC[node.op](compiler, node, grid, vector)
+
+
+def _grouped(compiler: "Compiler", node: Aggregate, vector: Vector, values: str) -> Keyed | None:
+    if vector.keyed is None:
+        return None
+    of_key, groups = numbered(vector.keyed.labels, lambda labels: group_labels(node, labels))
+    if not groups:
+        return EMPTY_KEYED
+    sql = f"SELECT {number_of(of_key, compiler.binder)} AS key, {values} AS values"
+    return Keyed(f"{sql} FROM ({vector.keyed.sql}) AS t GROUP BY key", dict(enumerate(groups)))
+
+
+def group_labels(node: Aggregate, labels: Labels) -> Labels:
+    """Return the labels of the group to which a series with these labels belongs."""
+    names = frozenset(node.labels)
+    return removed_labels(labels, names) if node.without else kept_labels(labels, names)
 
 
 def group_of(compiler: "Compiler", node: Aggregate, labels: str = "t.labels") -> str:
@@ -51,7 +68,8 @@ def _quantile(compiler: "Compiler", node: Aggregate, grid: Grid, vector: Vector)
     sorted_values = "arrayMap(a -> arraySort(x -> (NOT isNaN(x), x), a), groupArrayForEach(t.values))"
     values = each([sorted_values], [share], lambda a, phi: f"if(empty({a}), NULL, {quantile_of(a, phi)})")
     sql = f"SELECT {group_of(compiler, node)} AS labels, {values} AS values FROM ({vector.sql}) AS t GROUP BY labels"
-    return Vector(sql, node.without or "__name__" not in node.labels)
+    one_name = node.without or "__name__" not in node.labels
+    return Vector(sql, one_name, _grouped(compiler, node, vector, values))
 
 
 def _parameter(compiler: "Compiler", node: Aggregate, grid: Grid) -> Scalar:
@@ -89,9 +107,36 @@ def _masked(function: str, *, sampled: bool = False) -> Callable[["Compiler", Ag
             f"SELECT row.2 AS labels, {values} AS values FROM ({masks}) ARRAY JOIN rows AS row "
             "WHERE mapContains(taken, row.1)"
         )
-        return Vector(sql, vector.one_name)
+        by_number = None if sampled else _masked_keyed(function, compiler, node, grid, vector)
+        return Vector(sql, vector.one_name, by_number)
 
     return compiled
+
+
+def _masked_keyed(function: str, compiler: "Compiler", node: Aggregate, grid: Grid, vector: Vector) -> Keyed | None:
+    # A size that may be an error is one whether or not there is a series, which the other form tells.
+    is_size = isinstance(node.parameter, Number) and abs(node.parameter.value) < 1e18
+    if vector.keyed is None or not vector.keyed.labels or not is_size:
+        return None
+    labels = vector.keyed.labels
+    # The engine breaks ties by the key; numbers in the order of labels make that repeatable.
+    ordered = sorted(labels, key=lambda key: tuple(zip(*labels[key], strict=True)))
+    ranks = number_of({key: rank for rank, key in enumerate(ordered)}, compiler.binder)
+    of_key, _ = numbered(labels, lambda own: group_labels(node, own))
+    ranked = (
+        f"SELECT {ranks} AS key, t.values AS values, {number_of(of_key, compiler.binder)} AS own "
+        f"FROM ({vector.keyed.sql}) AS t"
+    )
+    masks = (
+        "SELECT groupArray((key, values)) AS rows, mapFromArrays("
+        f"arrayMap(m -> m.1, {function}(({_sizes(compiler, node, grid)}), key, values) AS masks), "
+        f"arrayMap(m -> m.2, masks)) AS taken FROM ({ranked}) GROUP BY own"
+    )
+    sql = (
+        "SELECT row.1 AS key, arrayMap((v, m) -> if(m = 1, v, NULL), row.2, taken[row.1]) AS values "
+        f"FROM ({masks}) ARRAY JOIN rows AS row WHERE mapContains(taken, row.1)"
+    )
+    return Keyed(sql, {rank: labels[key] for rank, key in enumerate(ordered)})
 
 
 def _limit_ratio(compiler: "Compiler", node: Aggregate, grid: Grid, vector: Vector) -> Vector:

@@ -4,17 +4,18 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from ophion_agent.server import Problem, QueryLimits, Series, Storage
-from ophion_promql import output
+from ophion_promql import keyed_output, output
 from ophion_promql.compiling import Compiler, Semantics
 from ophion_promql.errors import BadQuery, FailedQuery, QueryTimeout, raised_by_statement
 from ophion_promql.grid import Grid
+from ophion_promql.keyed import Keyed
 from ophion_promql.nodes import Matcher, Node, Range, Selector, Subquery, Text, children, type_of
 from ophion_promql.parsing import parse
-from ophion_promql.selecting import Selected, select
+from ophion_promql.series_cache import SeriesCache
 
 T = TypeVar("T")
 _ENGINE_WORDS: Final = re.compile(r"DB::Exception:\s*(.{0,300})", re.S)
@@ -45,6 +46,10 @@ class Evaluator:
     storage: Storage
     semantics: Semantics
     bounds: Bounds
+    series_cache: SeriesCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.series_cache = SeriesCache(self.storage, dot_is_all=not self.semantics.prometheus2)
 
     async def range_text(
         self, expression: str, grid: Grid, tenant: str, *, seconds: float | None = None, limit: int = 0
@@ -63,8 +68,12 @@ class Evaluator:
         async def answer() -> Answer:
             compiler = await self._compiler(node, grid, tenant)
             vector = compiler.either(node, grid)
-            lines = await self._lines(output.matrix_text(vector, grid, limit), compiler, tenant)
-            return Answer("matrix", _array(lines), tuple(compiler.warnings))
+            if vector.keyed is not None:
+                sql = keyed_output.matrix(vector.keyed, grid, compiler.binder)
+                array = await self._array(vector.keyed, sql, compiler, tenant, limit, "values")
+            else:
+                array = _array(await self._lines(output.matrix_text(vector, grid, limit), compiler, tenant))
+            return Answer("matrix", array, tuple(compiler.warnings))
 
         return await self._bounded(answer, seconds)
 
@@ -92,8 +101,18 @@ class Evaluator:
             text = output.scalar_text(compiler.scalar(node, grid), grid)
             points = await self._text(text, compiler, tenant)
             return Answer("scalar", points.strip()[1:-1])
-        text = output.vector_text(compiler.vector(node, grid), grid, node, compiler.binder, limit)
-        return Answer("vector", _array(await self._lines(text, compiler, tenant)), tuple(compiler.warnings))
+        vector = compiler.vector(node, grid)
+        if vector.keyed is not None and keyed_output.is_in_order_of_labels(node):
+            sql = keyed_output.vector(vector.keyed, grid, compiler.binder)
+            array = await self._array(vector.keyed, sql, compiler, tenant, limit, "value")
+        else:
+            text = output.vector_text(vector, grid, node, compiler.binder, limit)
+            array = _array(await self._lines(text, compiler, tenant))
+        return Answer("vector", array, tuple(compiler.warnings))
+
+    async def _array(self, keyed: Keyed, sql: str, compiler: Compiler, tenant: str, limit: int, name: str) -> bytes:
+        rows = await self._text(sql, compiler, tenant) if keyed.labels else b""
+        return keyed_output.array(keyed, rows, limit, name)
 
     async def series(self, expression: str, grid: Grid, tenant: str) -> list[Series]:
         """Return a scalar or vector expression over a grid; raises BadQuery, FailedQuery or QueryTimeout."""
@@ -104,12 +123,33 @@ class Evaluator:
 
         async def answer() -> list[Series]:
             compiler = await self._compiler(node, grid, tenant)
-            sql = output.vector_columns(compiler.either(node, grid), grid)
-            columns = await self.storage.query(sql, compiler.binder.values, tenant=tenant, limits=self._limits())
+            vector = compiler.either(node, grid)
+            if vector.keyed is not None:
+                return await self._keyed_series(vector.keyed, grid, compiler, tenant)
+            sql = output.vector_columns(vector, grid)
+            columns = await self.storage.query(sql, compiler.binder.used(sql), tenant=tenant, limits=self._limits())
             pairs = zip(columns.get("labels", []), columns.get("points", []), strict=True)
             return [Series(labels, [(at, float(value)) for at, value in points]) for labels, points in pairs]
 
         return await self._bounded(answer, None)
+
+    async def _keyed_series(self, keyed: Keyed, grid: Grid, compiler: Compiler, tenant: str) -> list[Series]:
+        if not keyed.labels:
+            return []
+        sql = keyed_output.columns(keyed)
+        columns = await self.storage.query(sql, compiler.binder.used(sql), tenant=tenant, limits=self._limits())
+        names = ("key", "there", "found")
+        rows = sorted(
+            zip(*(columns.get(name, []) for name in names), strict=True), key=lambda row: keyed.labels[row[0]]
+        )
+        times = grid.times()
+        return [
+            Series(
+                dict(keyed.labels[key]),
+                [(times[index - 1], float(value)) for index, value in zip(there, found, strict=True)],
+            )
+            for key, there, found in rows
+        ]
 
     def _check(self, grid: Grid) -> None:
         if grid.count > self.bounds.points:
@@ -123,20 +163,11 @@ class Evaluator:
         outer = (grid.start, grid.end)
         for matchers, since in _reaches(node, grid.start, outer, self.semantics.lookback):
             wanted[matchers] = min(since, wanted.get(matchers, since))
-        found = await asyncio.gather(
-            *(
-                select(
-                    self.storage, tenant, matchers, since, self.bounds.series, dot_is_all=not self.semantics.prometheus2
-                )
-                for matchers, since in wanted.items()
-            )
-        )
-        selected: dict[tuple[Matcher, ...], Selected] = dict(zip(wanted, found, strict=True))
-        return Compiler(self.semantics, grid, selected)
+        return Compiler(self.semantics, grid, await self.series_cache.find(wanted, tenant, self.bounds.series))
 
     async def _text(self, sql: str, compiler: Compiler, tenant: str) -> bytes:
         return await self.storage.query_bytes(
-            sql, compiler.binder.values, tenant=tenant, output_format="TSVRaw", limits=self._limits()
+            sql, compiler.binder.used(sql), tenant=tenant, output_format="TSVRaw", limits=self._limits()
         )
 
     async def _lines(self, sql: str, compiler: Compiler, tenant: str) -> bytes:

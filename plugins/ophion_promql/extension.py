@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -53,6 +54,7 @@ class Promql(Extension[PromqlConfig]):
             remedy = "pip install 'ophion-agent[server]'"
             raise OphionError(f"promql: needs the library {error.name}; {remedy}") from None
 
+    @cached_property
     def _evaluator(self) -> Evaluator:
         from ophion_promql.compiling import Semantics
         from ophion_promql.evaluating import Bounds, Evaluator
@@ -72,7 +74,7 @@ class Promql(Extension[PromqlConfig]):
         from ophion_promql.http_api import HttpApi
         from ophion_promql.remote_write import RemoteWrite
 
-        storage, clock, evaluator = self.context.service(STORAGE), self.context.clock, self._evaluator()
+        storage, clock, evaluator = self.context.service(STORAGE), self.context.clock, self._evaluator
         catalogue = Catalogue(storage, self.config.max_series, not evaluator.semantics.prometheus2)
         api = HttpApi(evaluator, catalogue, RemoteWrite(storage, clock), clock, self.context.agent.version)
         return api.routes()
@@ -85,10 +87,10 @@ class Promql(Extension[PromqlConfig]):
         grid = Grid(round(start * 1000), round(end * 1000), round(step * 1000))
         if grid.step <= 0 or grid.end < grid.start:
             raise BadQuery(f"must have a positive step and an end not before the start, got {start}, {end}, {step}")
-        return await self._evaluator().series(expression, grid, tenant)
+        return await self._evaluator.series(expression, grid, tenant)
 
     async def query(self, expression: str, time: float, *, tenant: str) -> list[Series]:
         """See `PromQL.query`."""
         from ophion_promql.grid import single
 
-        return await self._evaluator().series(expression, single(round(time * 1000)), tenant)
+        return await self._evaluator.series(expression, single(round(time * 1000)), tenant)

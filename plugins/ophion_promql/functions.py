@@ -109,7 +109,7 @@ def _unsorted(compiler: "Compiler", node: Call, grid: Grid) -> Vector:
 def _scalar(compiler: "Compiler", node: Call, grid: Grid) -> Scalar:
     vector = compiler.either(node.arguments[0], grid)
     only = "arrayMap((c, v) -> if(c = 1, assumeNotNull(v), nan), countForEach(t.values), anyForEach(t.values))"
-    sql = f"arrayResize(assumeNotNull((SELECT {only} FROM ({vector.sql}) AS t)), {grid.count}, nan)"
+    sql = f"arrayResize(assumeNotNull((SELECT {only} FROM ({vector.values_sql}) AS t)), {grid.count}, nan)"
     return Scalar(sql, False)
 
 

@@ -1,12 +1,14 @@
 """Quantiles of histograms: of classic ones, which are series with a label `le`, and of native ones."""
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from ophion_promql.grid import Grid
+from ophion_promql.keyed import Keyed, Labels, number_of, without_name
 from ophion_promql.native import has_natives, selected_below, takes_natives
 from ophion_promql.native_functions import native_quantile
 from ophion_promql.nodes import Call, Node
-from ophion_promql.sql import SAME_LABELS, Scalar, Vector, each, merged
+from ophion_promql.sql import EMPTY_KEYED, SAME_LABELS, Scalar, Vector, each, merged
 
 if TYPE_CHECKING:
     from ophion_promql.compiling import Compiler
@@ -16,6 +18,8 @@ _RISING: Final = (
     "if(arrayExists(d -> d < 0, arrayDifference(cs)), "
     "arrayMap(i -> arrayMax(arraySlice(cs, 1, i)), arrayEnumerate(cs)), cs)"
 )
+# Bounds that this process and the engine read alike.
+_BOUND: Final = re.compile(r"(?:\+?Inf|-Inf|[+-]?\d{1,15}(?:\.\d{1,17})?(?:e[+-]?\d{1,2})?)\Z")
 
 
 def histogram_quantile(compiler: "Compiler", node: Call, grid: Grid) -> Vector:
@@ -60,7 +64,38 @@ def _classic_quantile(compiler: "Compiler", node: Node, share: Scalar, grid: Gri
     values = each([bounds, counts], [share], _interpolated)
     labels = "mapFilter((k, v) -> k != '__name__', t.labels)"
     sql = f"SELECT {labels} AS labels, {values} AS values FROM ({_buckets(vector)}) AS t"
-    return Vector(sql if vector.one_name else merged(sql, SAME_LABELS), True)
+    keyed = _keyed_buckets(compiler, vector)
+    if keyed is not None:
+        keyed = Keyed(f"SELECT t.key AS key, {values} AS values FROM ({keyed.sql}) AS t", keyed.labels)
+    return Vector(sql if vector.one_name else merged(sql, SAME_LABELS), True, keyed)
+
+
+def _keyed_buckets(compiler: "Compiler", vector: Vector) -> Keyed | None:
+    """Return the same as `_buckets` by keys; None where the engine has to sort out which series belong together."""
+    if vector.keyed is None:
+        return None
+    if not vector.keyed.labels:
+        return EMPTY_KEYED
+    bounds: dict[int, float] = {}
+    numbers: dict[Labels, int] = {}
+    of_key: dict[int, int] = {}
+    for key, labels in vector.keyed.labels.items():
+        bound = dict(labels).get("le", "")
+        if not _BOUND.match(bound):
+            return None
+        bounds[key] = float(bound)
+        of_key[key] = numbers.setdefault(tuple(pair for pair in labels if pair[0] != "le"), len(numbers))
+    nameless = {without_name(labels) for labels in numbers}
+    if len(nameless) < len(numbers) or len({(of_key[key], bounds[key]) for key in of_key}) < len(of_key):
+        return None
+    keys = compiler.binder.bind(list(bounds), "Array(UInt64)")
+    le = f"transform(t.key, {keys}, {compiler.binder.bind(list(bounds.values()), 'Array(Float64)')}, nan)"
+    sql = (
+        f"SELECT {number_of(of_key, compiler.binder)} AS key, "
+        "arrayMap(b -> arraySort(x -> x.1, arrayFilter(x -> isNotNull(x.2), b)), "
+        f"groupArrayForEach(arrayMap(v -> ({le}, v), t.values))) AS buckets FROM ({vector.keyed.sql}) AS t GROUP BY key"
+    )
+    return Keyed(sql, {number: without_name(labels) for labels, number in numbers.items()})
 
 
 def _buckets(vector: Vector) -> str:

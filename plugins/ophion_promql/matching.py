@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from ophion_promql.grid import Grid
+from ophion_promql.keyed_matching import matched, set_operator, union
 from ophion_promql.nodes import Binary, type_of
 from ophion_promql.sql import (
     Scalar,
@@ -99,7 +100,8 @@ def _matched(compiler: "Compiler", node: Binary, left: Vector, right: Vector) ->
         f"INNER JOIN ({_one_side(one, signature, 'left' if swapped else 'right')}) AS o ON m.sig = o.sig"
     )
     message = _NOT_EXPLICIT if node.matching.card == "one" else _NOT_UNIQUE
-    return Vector(merged(sql, message), many.one_name or not _keeps_name(compiler, node))
+    keyed = matched(compiler, node, many.keyed, one.keyed, values, keeps_name=_keeps_name(compiler, node))
+    return Vector(merged(sql, message), many.one_name or not _keeps_name(compiler, node), keyed)
 
 
 def _one_side(one: Vector, signature: str, side: str) -> str:
@@ -136,7 +138,7 @@ def _result_labels(compiler: "Compiler", node: Binary) -> str:
 def _set_operator(compiler: "Compiler", node: Binary, left: Vector, right: Vector) -> Vector:
     signature = _signature(compiler, node)
     if node.op == "or":
-        return Vector(merged(_union(left, right, signature)), False)
+        return Vector(merged(_union(left, right, signature)), False, union(compiler, node, left.keyed, right.keyed))
     counts = f"SELECT {signature} AS sig, countForEach(t.values) AS counts FROM ({right.sql}) AS t GROUP BY sig"
     rows = f"SELECT t.labels AS labels, t.values AS values, {signature} AS sig FROM ({left.sql}) AS t"
     if node.op == "and":
@@ -152,7 +154,7 @@ def _set_operator(compiler: "Compiler", node: Binary, left: Vector, right: Vecto
     sql = (
         f"SELECT m.labels AS labels, {values} AS values FROM ({rows}) AS m {join} JOIN ({counts}) AS o ON m.sig = o.sig"
     )
-    return Vector(sql, left.one_name)
+    return Vector(sql, left.one_name, set_operator(compiler, node, left.keyed, right.keyed, join, values))
 
 
 def _union(left: Vector, right: Vector, signature: str) -> str:

@@ -18,8 +18,8 @@ def _point(at: str, value: str) -> str:
 
 def _stamp(milliseconds: str) -> str:
     """Return the text of a time as seconds, with three decimals or none."""
-    rest = f"positiveModulo({milliseconds}, 1000)"
-    whole = f"toString(intDiv({milliseconds} - {rest}, 1000))"
+    rest = f"(abs({milliseconds}) % 1000)"
+    whole = f"concat(if({milliseconds} < 0, '-', ''), toString(intDiv(abs({milliseconds}), 1000)))"
     return f"if({rest} = 0, {whole}, concat({whole}, '.', leftPad(toString({rest}), 3, '0')))"
 
 

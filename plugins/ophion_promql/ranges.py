@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from ophion_promql.errors import FailedQuery
 from ophion_promql.grid import Grid
+from ophion_promql.keyed import Keyed, Labels
 from ophion_promql.nodes import Call, Number, Range, Selector, Subquery
 from ophion_promql.sql import NO_LABELS, Scalar, Vector, each, mapped, with_label
 from ophion_promql.windows import Window, nameless
@@ -16,7 +17,6 @@ RangeFunction = Callable[["Compiler", Call, Grid], Vector]
 
 _VALUES: Final = "arraySort(x -> (NOT isNaN(x), x), arrayMap(x -> x.2, groupArray(p)))"
 _IN_ORDER: Final = "arrayMap(x -> x.2, arraySort(groupArray(p)))"
-_TIMES: Final = "arrayMap(x -> toUnixTimestamp64Milli(x.1), arraySort(groupArray(p)))"
 
 
 def _on_grid(function: str, *, keep_name: bool = False) -> RangeFunction:
@@ -71,7 +71,8 @@ def _older_counter(*, per_second: bool) -> RangeFunction:
         factor = "(between + start_reach + end_reach) / between" + (f" / {width / 1000}" if per_second else "")
         vector = window.exploded(
             f"if(length(vs) < 2, NULL, grown * ({factor}))",
-            f"{_IN_ORDER} AS vs, {_TIMES} AS ts",
+            "arraySort(groupArray(p)) AS ps",
+            "arrayMap(x -> x.2, ps) AS vs, arrayMap(x -> toUnixTimestamp64Milli(x.1), ps) AS ts",
             "(ts[-1] - ts[1]) / 1000 AS between, "
             "vs[-1] - vs[1] + "
             "arraySum(arrayMap((c, p) -> if(c < p, p, 0.), arrayPopFront(vs), arrayPopBack(vs))) AS grown, "
@@ -174,16 +175,21 @@ def _absent_over_time(compiler: "Compiler", node: Call, grid: Grid) -> Vector:
 
 def absent(compiler: "Compiler", vector: Vector, argument: object, grid: Grid) -> Vector:
     """Return 1 at each time at which a vector has no sample, labelled by the selector's equality matchers."""
-    present = f"(SELECT countForEach(t.values) FROM ({vector.sql}) AS t)"
+    present = f"(SELECT countForEach(t.values) FROM ({vector.values_sql}) AS t)"
     count = grid.count
     values = (
         f"arrayMap(c -> if(c = 0, CAST(1, 'Nullable(Float64)'), NULL), "
         f"arrayResize(assumeNotNull({present}), {count}, toUInt64(0)))"
     )
-    return Vector(f"SELECT {_absent_labels(compiler, argument)} AS labels, {values} AS values", True)
+    labels = _absent_labels(argument)
+    sql = NO_LABELS
+    for name, value in labels:
+        sql = with_label(sql, compiler.binder.text(name), compiler.binder.text(value))
+    keyed = Keyed(f"SELECT toUInt64(0) AS key, {values} AS values", {0: labels})
+    return Vector(f"SELECT {sql} AS labels, {values} AS values", True, keyed)
 
 
-def _absent_labels(compiler: "Compiler", argument: object) -> str:
+def _absent_labels(argument: object) -> Labels:
     selector = argument.selector if isinstance(argument, Range) else argument
     labels: dict[str, str] = {}
     seen: set[str] = set()
@@ -195,10 +201,7 @@ def _absent_labels(compiler: "Compiler", argument: object) -> str:
             seen.add(matcher.name)
         else:
             labels.pop(matcher.name, None)
-    sql = NO_LABELS
-    for name, value in labels.items():
-        sql = with_label(sql, compiler.binder.text(name), compiler.binder.text(value))
-    return sql
+    return tuple(sorted((name, value) for name, value in labels.items() if value))
 
 
 RANGE_FUNCTIONS: Final[dict[str, RangeFunction]] = {

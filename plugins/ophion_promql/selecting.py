@@ -1,6 +1,7 @@
 """Find the series that a selector means."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 from ophion_agent.server import Storage
 from ophion_promql.errors import FailedQuery
 from ophion_promql.grid import EARLIEST, LATEST
+from ophion_promql.keyed import Labels
 from ophion_promql.nodes import Matcher
 from ophion_promql.sql import Binder
 
@@ -15,6 +17,11 @@ _FIRST_DAY: Final = date(1970, 1, 1)
 # The series of an exponential histogram's stream itself; those derived from it have ids of their own.
 _NATIVE: Final = "kind = 'histogram' AND series_id = stream_id"
 _DELTA: Final = 1
+# Beyond this the engine works with labels faster than this process, in which other requests would wait.
+MOST_LABELLED: Final = 2_500
+_SETTINGS: Final = {"output_format_json_quote_64bit_integers": 0, "output_format_json_validate_utf8": 0}
+# Name, whether it is a native histogram, the id that stands for all, all ids, and pairs of labels.
+_Row = tuple[str, int, int, list[int], tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,8 @@ class Selected:
     """The series of a selector. `aliases` maps ids to the id that stands for all with the same labels.
 
     `natives` are those of native histograms, whose ids are in no table of samples; `deltas` are the ids among these
-    whose points count what came since the point before.
+    whose points count what came since the point before. `labels` are those of all ids that stand for themselves, or
+    None where they do not tell these apart as the engine would, and where they are too many.
     """
 
     ids: Sequence[int]
@@ -31,6 +39,7 @@ class Selected:
     day: date
     natives: "Selected | None" = None
     deltas: Sequence[int] = ()
+    labels: Mapping[int, Labels] | None = None
 
     @property
     def standing(self) -> list[int]:
@@ -75,24 +84,42 @@ async def select(
     binder = Binder()
     day = first_day(since)
     sql = (
-        f"SELECT metric_name, {_NATIVE} AS native, min(series_id) AS stands, groupUniqArray(series_id) AS ids "
+        f"SELECT metric_name, {_NATIVE} AS native, min(series_id) AS stands, groupUniqArray(series_id) AS ids, "
+        "mapFilter((k, v) -> v != '', labels) AS own "
         f"FROM series WHERE day >= {binder.bind(day.isoformat(), 'Date')} "
         f"AND {condition(matchers, binder, dot_is_all=dot_is_all)} "
-        f"GROUP BY metric_name, native, mapFilter((k, v) -> v != '', labels) LIMIT {limit + 1}"
+        f"GROUP BY metric_name, native, own LIMIT {limit + 1}"
     )
-    columns = await storage.query(sql, binder.values, tenant=tenant)
-    if len(columns.get("ids", [])) > limit:
+    lines = await storage.query_bytes(
+        sql, binder.values, tenant=tenant, output_format="JSONCompactEachRow", settings=_SETTINGS
+    )
+    rows = _read(lines)
+    if len(rows) > limit:
         raise FailedQuery(f"the selector matches more than {limit} series; add label matchers or raise `max_series`")
-    rows = list(zip(*(columns.get(name, []) for name in ("metric_name", "native", "stands", "ids")), strict=True))
     floats = _grouped([row for row in rows if not row[1]], day)
     natives = [row for row in rows if row[1]]
     return replace(floats, natives=await _native(storage, tenant, _grouped(natives, day))) if natives else floats
 
 
-def _grouped(rows: Sequence[tuple[str, int, int, list[int]]], day: date) -> Selected:
-    ids = [one for _, _, _, group in rows for one in group]
-    aliases = {one: stands for _, _, stands, group in rows if len(group) > 1 for one in group if one != stands}
-    return Selected(ids, aliases, sorted({name for name, _, _, _ in rows}), day)
+def _read(lines: bytes) -> list[_Row]:
+    # What is no UTF-8 keeps its bytes, to be written out as they are.
+    text = lines.decode("utf-8", "surrogateescape").rstrip("\n").replace("\n", ",")
+    rows: list[_Row] = json.loads(f"[{text}]", object_pairs_hook=tuple)
+    return rows
+
+
+def _grouped(rows: Sequence[_Row], day: date) -> Selected:
+    ids = [one for _, _, _, group, _ in rows for one in group]
+    aliases = {one: stands for _, _, stands, group, _ in rows if len(group) > 1 for one in group if one != stands}
+    names = sorted({name for name, _, _, _, _ in rows})
+    told_apart = len(rows) <= MOST_LABELLED and len(set(ids)) == len(ids)
+    return Selected(ids, aliases, names, day, labels=_labels_of(rows) if told_apart else None)
+
+
+def _labels_of(rows: Sequence[_Row]) -> dict[int, Labels] | None:
+    labels = {stands: tuple(sorted((("__name__", name), *own))) for name, _, stands, _, own in rows}
+    distinct = len(set(labels.values())) == len(rows)
+    return labels if distinct and all(len(dict(own)) == len(own) for own in labels.values()) else None
 
 
 async def _native(storage: Storage, tenant: str, found: Selected) -> Selected:

@@ -2,14 +2,16 @@
 
 A vector is a sub-query of rows `labels Map(String, String)` (sorted by name, `__name__` included) and
 `values Array(Nullable(Float64))` with one element per time of the grid; NULL is "no sample", NaN is a value. No two
-rows of a vector have the same labels.
+rows of a vector have the same labels. Where its series are known, it has a second and cheaper form: see keyed.py.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ophion_promql.grid import Grid
+from ophion_promql.keyed import Keyed, relabelled, without_name
 
 VALUES: Final = "Array(Nullable(Float64))"
 LABELS: Final = "Map(String, String)"
@@ -17,10 +19,14 @@ NO_LABELS: Final = f"CAST(map(), '{LABELS}')"
 NO_VALUE: Final = "CAST(NULL, 'Nullable(Float64)')"
 # Made from a table without rows: the engine would compute with constants, and find their arrays too short.
 EMPTY: Final = f"SELECT materialize({NO_LABELS}) AS labels, materialize(CAST([], '{VALUES}')) AS values FROM numbers(0)"
+EMPTY_KEYED: Final = Keyed(
+    f"SELECT toUInt64(0) AS key, materialize(CAST([], '{VALUES}')) AS values FROM numbers(0)", {}
+)
 WITHOUT_NAME: Final = "mapFilter((k, v) -> k != '__name__', t.labels)"
 SAME_LABELS: Final = "vector cannot contain metrics with the same labelset"
 # Bits of the NaN with which Prometheus marks the end of a series.
 STALE: Final = 0x7FF0000000000002
+_PLACEHOLDER: Final = re.compile(r"\{(p\d+):")
 
 
 @dataclass(slots=True)
@@ -38,6 +44,10 @@ class Binder:
             self.values[self._names[key]] = value
         return f"{{{self._names[key]}:{kind}}}"
 
+    def used(self, sql: str) -> dict[str, Any]:
+        """Return the values that a statement names; each costs the engine time whether it is used or not."""
+        return {name: self.values[name] for name in dict.fromkeys(_PLACEHOLDER.findall(sql))}
+
     def text(self, value: str) -> str:
         """Return the placeholder of a string."""
         return self.bind(value, "String")
@@ -53,10 +63,19 @@ class Binder:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """A sub-query. `one_name`: all rows have the same metric name or none, so dropping it keeps labels unique."""
+    """A sub-query. `one_name`: all rows have the same metric name or none, so dropping it keeps labels unique.
+
+    `keyed` are the same rows with keys for labels, where the series are known.
+    """
 
     sql: str
     one_name: bool
+    keyed: Keyed | None = None
+
+    @property
+    def values_sql(self) -> str:
+        """Return the sub-query to ask when only `values` matter."""
+        return self.sql if self.keyed is None else self.keyed.sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +107,10 @@ def throw(condition: str, message: str) -> str:
 
 def constant_vector(scalar: Scalar, grid: Grid) -> Vector:
     """Return a scalar as a vector of one series without labels."""
-    return Vector(f"SELECT {NO_LABELS} AS labels, CAST({scalar.array(grid.count)}, '{VALUES}') AS values", True)
+    values = f"CAST({scalar.array(grid.count)}, '{VALUES}') AS values"
+    return Vector(
+        f"SELECT {NO_LABELS} AS labels, {values}", True, Keyed(f"SELECT toUInt64(0) AS key, {values}", {0: ()})
+    )
 
 
 def rebuilt(vector: Vector, values: str = "t.values", labels: str = "t.labels") -> str:
@@ -114,10 +136,12 @@ def merged(sql: str, message: str = SAME_LABELS, *, whole: bool = False) -> str:
 
 def mapped(vector: Vector, values: str, *, keep_name: bool = False, whole: bool = False) -> Vector:
     """Return the vector with other values, without its metric name unless it is kept."""
+    keyed = "" if vector.keyed is None else f"SELECT t.key AS key, {values} AS values FROM ({vector.keyed.sql}) AS t"
     if keep_name:
-        return Vector(rebuilt(vector, values), vector.one_name)
+        return Vector(rebuilt(vector, values), vector.one_name, relabelled(vector.keyed, keyed, lambda labels: labels))
     sql = rebuilt(vector, values, WITHOUT_NAME)
-    return Vector(sql if vector.one_name else merged(sql, whole=whole), True)
+    own = relabelled(vector.keyed, keyed, without_name)
+    return Vector(sql if vector.one_name else merged(sql, whole=whole), True, own)
 
 
 def each(values: Sequence[str], scalars: Sequence[Scalar], build: Callable[..., str]) -> str:

@@ -1,24 +1,41 @@
 """The samples that a selector, a range or a sub-query brings to each time of a grid, and functions over them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ophion_promql.grid import Grid
+from ophion_promql.keyed import Keyed, Labels, relabelled, without_name
 from ophion_promql.selecting import Selected
-from ophion_promql.sql import EMPTY, NO_VALUE, STALE, WITHOUT_NAME, Binder, Vector, merged, rebuilt, time
+from ophion_promql.sql import EMPTY, EMPTY_KEYED, NO_VALUE, STALE, WITHOUT_NAME, Binder, Vector, merged, rebuilt, time
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where samples come from: `rows` with a `key`, `arguments` as the engine's grid functions take them, `points` as
-    an expression of Array(Tuple(time, value)); `outer` finishes `SELECT key, values`. `grouped` by key or by row.
+    """Where samples come from: what follows FROM, the expression of the `key`, further `columns`, `arguments` as the
+    engine's grid functions take them, `points` as an expression of Array(Tuple(time, value)); `outer` finishes
+    `SELECT key, values`.
+
+    Where the labels of all keys are known, `keyed` is the same with numbers for keys, and their `labels`.
     """
 
-    rows: str
+    table: str
+    key: str
+    columns: str
     arguments: str
     points: str
     outer: Callable[[str], str]
     one_name: bool
+    labels: Mapping[int, Labels] | None = None
+    keyed: "Source | None" = None
+
+    @property
+    def rows(self) -> str:
+        """Return the statement of rows `key` and the columns."""
+        return f"SELECT {self.key} AS key, {self.columns} FROM {self.table}"
+
+    def grouped(self, values: str) -> str:
+        """Return the statement of an aggregate expression for each key."""
+        return f"SELECT {self.key} AS key, {values} AS values FROM {self.table} GROUP BY key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +69,16 @@ class Window:
 
     def vector(self, values: str) -> Vector:
         """Return the vector of an expression of `call`s; series keep their names."""
+        return self._vector(lambda source: source.grouped(self._placed(values)))
+
+    def _vector(self, grouped: Callable[[Source], str]) -> Vector:
         if self.source is None:
-            return Vector(EMPTY, True)
-        sql = f"SELECT key, {self._placed(values)} AS values FROM ({self.source.rows}) GROUP BY key"
-        return Vector(self.source.outer(sql), self.source.one_name)
+            return Vector(EMPTY, True, EMPTY_KEYED)
+        by_number = self.source if self.source.labels is not None else self.source.keyed
+        keyed = None
+        if by_number is not None and by_number.labels is not None:
+            keyed = Keyed(grouped(by_number), by_number.labels)
+        return Vector(self.source.outer(grouped(self.source)), self.source.one_name, keyed)
 
     def exploded(self, value: str, aggregated: str = "", *steps: str) -> Vector:
         """Return the vector of an aggregate expression over `p.1` (time) and `p.2` (value) of each window's samples.
@@ -64,9 +87,10 @@ class Window:
         is an expression of them and of `i`, the window's index. Each sample is copied into every window that has it,
         so this is for functions that the engine does not have.
         """
-        if self.source is None:
-            return Vector(EMPTY, True)
-        points = f"SELECT key, arrayJoin({self.source.points}) AS p FROM ({self.source.rows}) GROUP BY key"
+        return self._vector(lambda source: self._exploded(source, value, aggregated, *steps))
+
+    def _exploded(self, source: Source, value: str, aggregated: str, *steps: str) -> str:
+        points = f"SELECT key, arrayJoin({source.points}) AS p FROM ({source.rows}) GROUP BY key"
         spread = f"SELECT key, p, arrayJoin({indexes('p.1', self.grid, self.range, self.closed)}) AS i FROM ({points})"
         single = f"SELECT key, i, {aggregated or f'{value} AS r'} FROM ({spread}) GROUP BY key, i"
         for step_columns in steps:
@@ -78,8 +102,7 @@ class Window:
             f"arrayMap((r, there) -> if(there, r, NULL), groupArrayInsertAt(nan, {count})(assumeNotNull(r), i), "
             f"groupArrayInsertAt(toUInt8(0), {count})(toUInt8(isNotNull(r)), i))"
         )
-        sql = f"SELECT key, {self._placed(placed)} AS values FROM ({single}) GROUP BY key"
-        return Vector(self.source.outer(sql), self.source.one_name)
+        return f"SELECT key, {self._placed(placed)} AS values FROM ({single}) GROUP BY key"
 
     def _placed(self, values: str) -> str:
         if self.repeat:
@@ -118,12 +141,18 @@ def stored(
 ) -> Source:
     """Return the stored samples of selected series that windows of `width` before the times of `grid` can need."""
     ids = binder.bind(list(selected.ids), "Array(UInt64)")
-    stale = "" if keep_stale else f" AND reinterpretAsUInt64(value) != {STALE}"
-    rows = (
-        f"SELECT {key_of(selected, 'series_id', binder)} AS key, time, value FROM samples WHERE series_id IN {ids} "
-        f"AND {within(grid, width, closed)}{stale}"
+    # Left to itself, the engine would read the values of every series to tell which are stale.
+    stale = "" if keep_stale else f" WHERE reinterpretAsUInt64(value) != {STALE}"
+    return Source(
+        f"samples PREWHERE series_id IN {ids} AND {within(grid, width, closed)}{stale}",
+        key_of(selected, "series_id", binder),
+        "time, value",
+        "time, value",
+        "timeSeriesGroupArray(time, value)",
+        _labelled(selected, binder),
+        one_name,
+        selected.labels,
     )
-    return Source(rows, "time, value", "timeSeriesGroupArray(time, value)", _labelled(selected, binder), one_name)
 
 
 def labels_of(selected: Selected, binder: Binder) -> str:
@@ -150,18 +179,30 @@ def _labelled(selected: Selected, binder: Binder) -> Callable[[str], str]:
 def evaluated(vector: Vector, inner: Grid) -> Source:
     """Return the results of a sub-query's expression as samples."""
     step = f"toDecimal64('{inner.step // 1000}.{inner.step % 1000:03d}', 9)"
-    points = f"timeSeriesFromGrid({time(inner.start)}, {time(inner.last)}, {step}, vs)"
-    rows = f"SELECT t.labels AS key, t.values AS vs FROM ({vector.sql}) AS t"
+
+    def points(values: str) -> str:
+        return f"timeSeriesFromGrid({time(inner.start)}, {time(inner.last)}, {step}, {values})"
+
+    arguments, found, keyed = points("t.values"), f"any({points('vs')})", None
+    if vector.keyed is not None:
+        table = f"({vector.keyed.sql}) AS t"
+        keyed = Source(
+            table, "t.key", "t.values AS vs", arguments, found, lambda sql: sql, vector.one_name, vector.keyed.labels
+        )
     return Source(
-        rows,
-        points,
-        f"any({points})",
+        f"({vector.sql}) AS t",
+        "t.labels",
+        "t.values AS vs",
+        arguments,
+        found,
         lambda sql: f"SELECT d.key AS labels, d.values AS values FROM ({sql}) AS d",
         vector.one_name,
+        keyed=keyed,
     )
 
 
 def nameless(vector: Vector) -> Vector:
     """Return the vector without metric names; two series that had only these to tell them apart are an error."""
     sql = rebuilt(vector, labels=WITHOUT_NAME)
-    return Vector(sql if vector.one_name else merged(sql, whole=True), True)
+    keyed = relabelled(vector.keyed, vector.values_sql, without_name)
+    return Vector(sql if vector.one_name else merged(sql, whole=True), True, keyed)
