@@ -59,6 +59,8 @@ class _Splitter:
             scopes = list(group.scopes)
             del group.scopes[:]
             if not scopes:
+                yield from self._make_room(self._group_weight(group))
+                self.room -= self._group_weight(group)
                 self._open(group)
             for scope in scopes:
                 items = list(scope.items)
@@ -66,6 +68,7 @@ class _Splitter:
                 if items:
                     yield from self._place(group, scope, items)
                 else:
+                    yield from self._make_room(self._header_weight(group, scope))
                     self._append(group, scope, items)
         if self.filled:
             yield self._flush()
@@ -91,11 +94,16 @@ class _Splitter:
             if position < len(items):
                 yield self._flush()
 
+    def _make_room(self, weight: int) -> Iterator[bytes]:
+        if self.filled and weight > self.room:
+            yield self._flush()
+
     def _header_weight(self, group: Any, scope: Any) -> int:
-        if not self.weigh_headers:
-            return 0
-        opened = 0 if group is self.group else int(group.ByteSize()) + _FRAME_BYTES
-        return opened + int(scope.ByteSize()) + _FRAME_BYTES
+        return self._group_weight(group) + (int(scope.ByteSize()) + _FRAME_BYTES if self.weigh_headers else 0)
+
+    def _group_weight(self, group: Any) -> int:
+        opens = self.weigh_headers and group is not self.group
+        return int(group.ByteSize()) + _FRAME_BYTES if opens else 0
 
     def _open(self, group: Any) -> None:
         if group is not self.group:

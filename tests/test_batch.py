@@ -23,6 +23,30 @@ def requests(draw: st.DrawFn) -> tuple[type[Batch], Message]:
     return signal, draw(messages(signal.request_type))
 
 
+SIZES = st.integers(0, 40)
+SCOPES = st.lists(st.tuples(SIZES, st.lists(SIZES, max_size=5)), max_size=3)
+TEXTS: dict[type[Batch], str] = {Traces: "name", Metrics: "name", Logs: "severity_text"}
+
+
+@st.composite
+def outlines(draw: st.DrawFn) -> tuple[type[Batch], Message]:
+    """Requests of which only the sizes of resources, scopes and records differ: quick to make and to shrink."""
+    signal = draw(st.sampled_from(ALL))
+    view = signal.view_type(signal.request_type())
+    for resource_size, scopes in draw(st.lists(st.tuples(SIZES, SCOPES), max_size=4)):
+        group = view.groups().add()
+        if resource_size:
+            group.resource.attributes.add(key="r" * resource_size)
+        for scope_size, records in scopes:
+            scope = getattr(group, view.scope_field).add()
+            scope.scope.name = "s" * scope_size
+            for record_size in records:
+                record = getattr(scope, view.record_field).add(**{TEXTS[signal]: "x" * record_size})
+                if signal is Metrics:
+                    record.gauge.data_points.add()
+    return signal, view.message
+
+
 def count_decoded(signal: type[Batch], message: Any) -> int:
     view = signal.from_message(message).view()
     if signal is Metrics:
@@ -103,7 +127,7 @@ def test_split_by_items_loses_nothing_and_keeps_the_limit(
     assert leaves(signal, rejoined) == leaves(signal, message)
 
 
-@given(requests(), st.integers(1, 400))
+@given(outlines() | requests(), st.integers(1, 400))
 def test_split_by_bytes_loses_nothing_and_keeps_the_limit(
     request_: tuple[type[Batch], Message], max_bytes: int
 ) -> None:
@@ -113,6 +137,21 @@ def test_split_by_bytes_loses_nothing_and_keeps_the_limit(
         records = sum(1 for _ in part.view().records())
         assert part.nbytes <= max_bytes or records <= 1
     assert leaves(signal, signal.join(parts).view().message) == leaves(signal, message)
+
+
+@pytest.mark.parametrize("scopes", [0, 1])
+def test_resources_without_records_count_when_a_batch_is_split_by_bytes(scopes: int) -> None:
+    message = Traces.request_type()
+    for _ in range(3):
+        group = message.resource_spans.add()
+        group.resource.attributes.add(key="k" * 100)
+        for _ in range(scopes):
+            group.scope_spans.add()
+    for name in "ab":
+        message.resource_spans[-1].scope_spans.add().spans.add(name=name)
+    parts = Traces.from_wire(message.SerializeToString()).split_bytes(150)
+    assert all(part.nbytes <= 150 for part in parts)
+    assert leaves(Traces, Traces.join(parts).view().message) == leaves(Traces, message)
 
 
 @given(requests())
