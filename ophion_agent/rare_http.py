@@ -10,6 +10,8 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from ophion_agent.log import agent_logger
+
 if TYPE_CHECKING:
     from aiohttp import web
 
@@ -75,7 +77,10 @@ class RareHTTPServer:
         from aiohttp import web
 
         if self._protocols is None:
-            self._protocols = web.Server(self._handle, handler_cancellation=True, access_log=None)
+            from ophion_agent.web import ServerLog
+
+            logger = ServerLog(agent_logger().getChild("http"))
+            self._protocols = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=logger)
         return self._protocols()
 
     async def _handle(self, request: "web.BaseRequest") -> "web.StreamResponse":

@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import errno
 import functools
+import logging
 import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -23,6 +24,7 @@ from ophion_agent.component import Config
 from ophion_agent.compression import ENCODINGS, BodyTooLargeError
 from ophion_agent.errors import OphionError, Unauthenticated
 from ophion_agent.fields import ByteSize, Duration, Endpoint, Text, parse_endpoint
+from ophion_agent.log import agent_logger
 from ophion_agent.services import SERVER_AUTH, Provides, ServerAuth
 from ophion_agent.tls import TLSServerConfig, server_context
 
@@ -131,6 +133,7 @@ class WebServer:
         self._runner = web.AppRunner(
             self._app,
             access_log=None,
+            logger=ServerLog(agent_logger().getChild("http")),
             auto_decompress=False,
             keepalive_timeout=self._config.idle_timeout,
             handler_cancellation=self._cancel_with_client,
@@ -205,6 +208,19 @@ class WebServer:
         self._app.middlewares.append(gate)
         if cors is not None or self._config.response_headers or not self._config.keep_alives_enabled:
             self._app.on_response_prepare.append(finish)
+
+
+class ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log, with a line at level debug instead of a traceback for each request that is not HTTP."""
+
+    def log(self, level: int, msg: object, *args: object, exc_info: Any = None, **kwargs: Any) -> None:
+        from aiohttp.http_exceptions import HttpProcessingError
+
+        if isinstance(exc_info, HttpProcessingError):
+            # Without the error's text, which repeats the request.
+            super().log(logging.DEBUG, f"{msg}: %s", *args, type(exc_info).__name__)
+        else:
+            super().log(level, msg, *args, exc_info=exc_info, **kwargs)
 
 
 class Cors:

@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -195,6 +196,43 @@ async def test_closes_half_open_connections(serve: Serve, begun: bytes) -> None:
 )
 async def test_answers_garbage_with_400(serve: Serve, garbage: bytes) -> None:
     assert (await raw((await serve()).port, garbage)).startswith(b"HTTP/1.0 400 ")
+
+
+@pytest.mark.parametrize(
+    ("garbage", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\nAuthorization: Bearer sec\x00ret\r\n\r\n", "BadHttpMessage"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", "LineTooLong"),
+        (b"\x16\x03\x01\x00\x05secret\r\n\r\n", "BadHttpMethod"),
+    ],
+)
+async def test_logs_garbage_as_one_line_for_debugging_without_its_content(
+    serve: Serve, caplog: pytest.LogCaptureFixture, garbage: bytes, reason: str
+) -> None:
+    caplog.set_level(logging.DEBUG, "ophion.http")
+    assert (await raw((await serve()).port, garbage)).startswith(b"HTTP/1.0 400 ")
+    [record] = [one for one in caplog.records if one.name == "ophion.http"]
+    assert (record.levelno, record.exc_info) == (logging.DEBUG, None)
+    assert record.getMessage() == f"Error handling request from 127.0.0.1: {reason}"
+
+
+async def test_logs_the_fault_of_a_handler_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(_request: web.Request) -> web.StreamResponse:
+        raise KeyError("lost")
+
+    app = web.Application()
+    app.router.add_get("/", fail)
+    server = WebServer(HTTPServerConfig.model_validate({"endpoint": "127.0.0.1:0"}), app, shutdown_seconds=0.2)
+    await server.start()
+    try:
+        answer = await raw(server.port, b"GET / HTTP/1.0\r\n\r\n")
+    finally:
+        await server.stop()
+    assert answer.startswith(b"HTTP/1.0 500 ")
+    [record] = [one for one in caplog.records if one.name == "ophion.http"]
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], KeyError)
 
 
 async def test_lets_a_running_request_end_at_the_stop(serve: Serve) -> None:
