@@ -121,6 +121,12 @@ def count_points(payload: bytes) -> int:
     return _sum_points(_AllPoints.FromString(payload).resources.scopes.items)
 
 
+def metric_kinds(payload: bytes) -> frozenset[str]:
+    """Return which kinds of data an encoded metrics request has points of, by their names in Metric."""
+    folded = _AllPoints.FromString(payload).resources.scopes.items
+    return frozenset(field.name for field, kind in folded.ListFields() if kind.data_points)
+
+
 def count_metric_points(metric: bytes) -> int:
     """Count the data points of one encoded Metric."""
     return _sum_points(_FoldedMetric.FromString(metric))

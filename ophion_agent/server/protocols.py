@@ -142,6 +142,15 @@ class TenantDirectory(Protocol):
     async def retention(self, tenant: str) -> Mapping[str, int | None]:
         """Return the days that traces, metrics and logs of a tenant are kept; None where the store's own rule holds."""
 
+    async def removed_tenants(self) -> Sequence[str]:
+        """Return the tenants whose telemetry has to be deleted: they were removed, and not added again since.
+
+        A store asks from time to time. It names one again as long as the name is free, for data that came late.
+        """
+
+    async def telemetry_removed(self, tenant: str) -> None:
+        """Take note that there is no telemetry of a removed tenant any more; harmless twice."""
+
 
 class AuditLog(Protocol):
     """Keeps what was changed, by whom, from where."""

@@ -151,7 +151,9 @@ def _nested_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{_nested_text(key)}:{_nested_text(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, Sequence | set | frozenset):
-        return "[" + ",".join(map(_nested_text, value)) + "]"
+        # Queries name thousands of series by their ids.
+        text_of = str if set(map(type, value)) == {int} else _nested_text
+        return "[" + ",".join(map(text_of, value)) + "]"
     return str(value)
 
 

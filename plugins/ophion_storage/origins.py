@@ -35,7 +35,7 @@ class SeenOrigins:
             self._seen, self._period = set(), period
         keys, request = self._unseen(batch)
         if keys:
-            await self._insert(ORIGINS.table, request.SerializeToString(), ORIGINS.settings())
+            await self._insert(ORIGINS.table, request.SerializeToString(), ORIGINS.insert_settings())
             self._seen |= keys
 
     def _unseen(self, batch: Batch) -> tuple[set[bytes], skeleton.SkeletonMessage]:

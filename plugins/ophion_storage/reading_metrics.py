@@ -13,11 +13,11 @@ from typing import Final
 
 from ophion_storage.engine import quoted
 from ophion_storage.schema import EXPONENTIAL_POINT, HISTOGRAM_POINT, number_point
-from ophion_storage.wire import ATTRIBUTES, BUCKETS, QUANTILES, WIRES
+from ophion_storage.wire import ATTRIBUTES, BUCKETS, METRIC_WIRES, QUANTILES
 
 _ONE: Final = "[packed = false]"
 _SCHEMA: Final = (
-    WIRES["metrics"]
+    METRIC_WIRES["number"]
     .schema.replace(
         "oneof value { double as_double = 3; sfixed64 as_int = 6; }",
         f"repeated double as_double = 3 {_ONE}; repeated sfixed64 as_int = 6 {_ONE};",
@@ -190,4 +190,4 @@ FROM
 
 def read_metrics_settings() -> dict[str, str | int]:
     """Return the settings that the statement needs."""
-    return {**WIRES["metrics"].settings(), "format_schema": _SCHEMA, "max_threads": 1}
+    return {**METRIC_WIRES["number"].settings(), "format_schema": _SCHEMA, "max_threads": 1}

@@ -13,7 +13,18 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
-from ophion_storage.wire import ATTRIBUTES, BUCKETS, EVENTS, EXEMPLARS, LINKS, METRIC, ORIGINS, QUANTILES, WIRES
+from ophion_storage.wire import (
+    ATTRIBUTES,
+    BUCKETS,
+    EVENTS,
+    EXEMPLARS,
+    LINKS,
+    METRIC_WIRES,
+    NUMBER_METRIC,
+    ORIGINS,
+    QUANTILES,
+    WIRES,
+)
 
 _SPAN_COLUMNS: Final = f"""
     received DateTime CODEC(Delta, ZSTD(1)),
@@ -85,16 +96,27 @@ FROM
     SELECT
         {_METRIC_NAMES}, '{kind}' AS type, {temporality} AS temporality, {monotonic} AS monotonic, {_METRIC_ID},
         arrayJoin(m.{kind}.data_points) AS p
-    FROM metrics_in
+    FROM numbers_metrics_in
+)"""
+
+
+def _metrics_of(table: str) -> str:
+    """Return SQL for (resource_id, scope_id, m) of the metrics in whole requests."""
+    return f"""SELECT resource_id, cityHash64(sm.scope, sm.schema_url) AS scope_id, arrayJoin(sm.metrics) AS m
+FROM
+(
+    SELECT cityHash64(rm.resource, rm.schema_url) AS resource_id, arrayJoin(rm.scope_metrics) AS sm
+    FROM (SELECT arrayJoin(resource_metrics) AS rm FROM {table})
 )"""
 
 
 _PARTS: Final[Mapping[str, str]] = {
     "attributes": ATTRIBUTES,
     "exemplars": EXEMPLARS,
-    "metric": METRIC,
+    "number_metric": NUMBER_METRIC,
     ORIGINS.table: ORIGINS.columns,
-    **{wire.table: wire.columns for wire in WIRES.values()},
+    **{wire.table: wire.columns for wire in (*WIRES.values(), *METRIC_WIRES.values())},
+    **{f"metrics_of_{kind}": _metrics_of(wire.table) for kind, wire in METRIC_WIRES.items()},
     "span_columns": _SPAN_COLUMNS,
     "stream_columns": _STREAM_COLUMNS,
     "stream_names": _STREAM_NAMES,

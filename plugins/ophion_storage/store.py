@@ -20,6 +20,7 @@ from ophion_agent.plugin import (
     PermanentError,
     RetryableError,
     ServiceKey,
+    Status,
 )
 from ophion_agent.server import BACKUP, STORAGE, TENANTS, Columns, Overloaded, QueryLimits
 from ophion_storage.backup import TelemetryBackup
@@ -31,7 +32,7 @@ from ophion_storage.origins import SeenOrigins
 from ophion_storage.reading import Origins, read_settings, read_statement
 from ophion_storage.reading_metrics import read_metrics_settings, read_metrics_statement
 from ophion_storage.tenants import Tenants
-from ophion_storage.wire import WIRES
+from ophion_storage.wire import wires_of
 
 _GIVE_BACK_SECONDS: Final = 60.0
 _RETENTION_SECONDS: Final = 60.0
@@ -60,6 +61,7 @@ class TelemetryStore(Extension[StoreConfig]):
         self._seen: dict[str, SeenOrigins] = {}
         self._origins: dict[str, Origins] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._unlearned: set[str] = set()
 
     async def start(self) -> None:
         """Open the engine and bring the databases up to date; raises OphionError when that cannot be."""
@@ -95,10 +97,22 @@ class TelemetryStore(Extension[StoreConfig]):
         while True:
             await self.context.clock.sleep(_RETENTION_SECONDS)
             try:
+                await self._forget_removed()
                 if self._tenants is not None:
                     await self._tenants.apply_retention()
             except (EngineError, Overloaded) as error:
                 self.log.warning("retention_not_applied", error=str(error))
+
+    async def _forget_removed(self) -> None:
+        """Delete the telemetry of removed tenants, again when some came late."""
+        for directory in self.context.services(TENANTS):
+            for tenant in await directory.removed_tenants():
+                if self._tenants is None:
+                    return
+                await self._tenants.drop(tenant)
+                for known in (self._catalogues, self._seen, self._origins):
+                    known.pop(tenant, None)
+                await directory.telemetry_removed(tenant)
 
     async def stop(self) -> None:
         """Close the engine."""
@@ -138,18 +152,18 @@ class TelemetryStore(Extension[StoreConfig]):
 
     async def ingest(self, batch: Batch, tenant: str) -> None:
         """Store a batch; on return it is on disk and can be queried. Raises RetryableError or PermanentError."""
-        wire = WIRES[batch.signal]
         try:
             database = await self._database(tenant)
             await self._seen_origins(tenant, database).write_new(batch, self.context.clock.now_ns())
-            await self.engine.insert(
-                wire.table,
-                (),
-                batch.payload,
-                database=database,
-                input_format="ProtobufSingle",
-                settings=wire.settings(),
-            )
+            for wire in wires_of(batch.signal, batch.payload):
+                await self.engine.insert(
+                    wire.table,
+                    (),
+                    batch.payload,
+                    database=database,
+                    input_format="ProtobufSingle",
+                    settings=wire.insert_settings(),
+                )
         except DecodeError as error:
             raise PermanentError(f"the telemetry store cannot read the data: {error}") from error
         except ValueError as error:
@@ -157,13 +171,24 @@ class TelemetryStore(Extension[StoreConfig]):
         except EngineError as error:
             raise error.as_refusal() from error
         if batch.signal == "metrics":
-            try:
-                await self._learn_series(tenant, database)
-            except EngineError as error:
-                # The points are stored, and refusing them now would store them again with every try. A catalogue made
-                # anew looks at all streams of the day.
-                self._catalogues.pop(tenant, None)
-                self.log.warning("series_not_learned", tenant=tenant, error=str(error))
+            await self._try_to_learn_series(tenant, database)
+
+    async def _try_to_learn_series(self, tenant: str, database: str) -> None:
+        """Learn new series. The points are stored: refusing them for a failure here would store them with every try."""
+        try:
+            await self._learn_series(tenant, database)
+        except EngineError as error:
+            # A catalogue made anew looks at all streams of the day.
+            self._catalogues.pop(tenant, None)
+            self._unlearned.add(tenant)
+            self.context.counter("ophion_store_series_not_learned").add()
+            self.log.warning("series_not_learned", tenant=tenant, error=str(error))
+        else:
+            self._unlearned.discard(tenant)
+        if self._unlearned:
+            self.context.health.degraded(f"PromQL does not see new series of {', '.join(sorted(self._unlearned))}")
+        elif self.context.health.status is Status.DEGRADED:
+            self.context.health.ok()
 
     def _seen_origins(self, tenant: str, database: str) -> SeenOrigins:
         if tenant not in self._seen:

@@ -1,6 +1,13 @@
-CREATE TABLE otlp_metrics ($otlp_metrics) ENGINE = Null;
+-- Whole requests come in here, one that has metrics of several kinds by several tables.
+CREATE TABLE otlp_numbers ($otlp_numbers) ENGINE = Null;
 
-CREATE TABLE metrics_in (resource_id UInt64, scope_id UInt64, m $metric) ENGINE = Null;
+CREATE TABLE otlp_histograms ($otlp_histograms) ENGINE = Null;
+
+CREATE TABLE otlp_exponential_histograms ($otlp_exponential_histograms) ENGINE = Null;
+
+CREATE TABLE otlp_summaries ($otlp_summaries) ENGINE = Null;
+
+CREATE TABLE numbers_metrics_in (resource_id UInt64, scope_id UInt64, m $number_metric) ENGINE = Null;
 
 CREATE TABLE numbers_in
 (
@@ -106,19 +113,13 @@ CREATE TABLE series
 )
 ENGINE = $ReplacingMergeTree PARTITION BY day ORDER BY (metric_name, series_id);
 
-CREATE MATERIALIZED VIEW otlp_to_metrics_in TO metrics_in AS
-SELECT resource_id, cityHash64(sm.scope, sm.schema_url) AS scope_id, arrayJoin(sm.metrics) AS m
-FROM
-(
-    SELECT cityHash64(rm.resource, rm.schema_url) AS resource_id, arrayJoin(rm.scope_metrics) AS sm
-    FROM (SELECT arrayJoin(resource_metrics) AS rm FROM otlp_metrics)
-);
+CREATE MATERIALIZED VIEW otlp_to_numbers_metrics_in TO numbers_metrics_in AS $metrics_of_number;
 
 CREATE MATERIALIZED VIEW gauges_to_numbers_in TO numbers_in AS $gauges;
 
 CREATE MATERIALIZED VIEW sums_to_numbers_in TO numbers_in AS $sums;
 
-CREATE MATERIALIZED VIEW metrics_in_to_histograms_in TO histograms_in AS
+CREATE MATERIALIZED VIEW otlp_to_histograms_in TO histograms_in AS
 SELECT
     now() AS received, cityHash64(metric_id, p.attributes, p.explicit_bounds) AS stream_id, $stream_names,
     p.attributes AS attributes, $times, p.count AS count, p.sum AS sum, p.bucket_counts AS bucket_counts,
@@ -128,10 +129,10 @@ FROM
     SELECT
         $metric_names, 'histogram' AS type, m.histogram.aggregation_temporality AS temporality, false AS monotonic,
         $metric_id, arrayJoin(m.histogram.data_points) AS p
-    FROM metrics_in
+    FROM ($metrics_of_histogram)
 );
 
-CREATE MATERIALIZED VIEW metrics_in_to_exponential_in TO exponential_histograms_in AS
+CREATE MATERIALIZED VIEW otlp_to_exponential_in TO exponential_histograms_in AS
 SELECT
     now() AS received, cityHash64(metric_id, p.attributes) AS stream_id, $stream_names,
     p.attributes AS attributes, $times, p.count AS count, p.sum AS sum, p.scale AS scale, p.zero_count AS zero_count,
@@ -142,10 +143,10 @@ FROM
     SELECT
         $metric_names, 'exponential_histogram' AS type, m.exponential_histogram.aggregation_temporality AS temporality,
         false AS monotonic, $metric_id, arrayJoin(m.exponential_histogram.data_points) AS p
-    FROM metrics_in
+    FROM ($metrics_of_exponential_histogram)
 );
 
-CREATE MATERIALIZED VIEW metrics_in_to_summaries_in TO summaries_in AS
+CREATE MATERIALIZED VIEW otlp_to_summaries_in TO summaries_in AS
 SELECT
     now() AS received, cityHash64(metric_id, p.attributes, p.quantile_values.quantile) AS stream_id, $stream_names,
     p.attributes AS attributes, $times, p.count AS count, p.sum AS sum, p.quantile_values AS quantile_values
@@ -154,7 +155,7 @@ FROM
     SELECT
         $metric_names, 'summary' AS type, 0 AS temporality, false AS monotonic, $metric_id,
         arrayJoin(m.summary.data_points) AS p
-    FROM metrics_in
+    FROM ($metrics_of_summary)
 );
 
 CREATE MATERIALIZED VIEW numbers_in_to_samples TO samples AS

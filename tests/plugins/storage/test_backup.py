@@ -149,7 +149,7 @@ async def test_refuses_to_restore_over_telemetry_and_what_is_damaged(store: Tele
 
 
 def damage(part: Path) -> None:
-    path = next(path for path in [*part.glob("data.bin"), *part.glob("*.bin")])
+    path = next(path for path in [*part.glob("data.packed"), *part.glob("data.bin"), *part.glob("*.bin")])
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)

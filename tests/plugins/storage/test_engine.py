@@ -497,9 +497,9 @@ async def test_damaged_data_is_an_error_of_the_query_and_of_nothing_else(tmp_pat
             await engine.insert(table, (), rows, database="d", input_format="TSV", settings={})
         paths = await ask(engine, "SELECT path FROM system.parts WHERE table = 'bad' AND active", database="d")
     part = Path(paths[0][0])
-    data = next(path for name in ("data.bin", "n.bin") if (path := part / name).exists())
+    data = next(path for name in ("data.packed", "data.bin", "n.bin") if (path := part / name).exists())
     damaged = bytearray(data.read_bytes())
-    for place in range(100, min(200, len(damaged))):
+    for place in range(len(damaged) // 2, len(damaged) // 2 + 100):
         damaged[place] ^= 0xFF
     data.write_bytes(damaged)
     async with started(embedded(directory)) as engine:
