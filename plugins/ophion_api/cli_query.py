@@ -48,16 +48,17 @@ async def query(options: argparse.Namespace) -> int:
     step = length_of("--step", options.step) if options.step else bounds.step(None)
     if step <= 0:
         raise UsageError(f"--step: must be longer than 0, got {options.step}; leave it out for about 60 values")
-    # Whole steps since the epoch, so that the same question a moment later has the same times.
-    start = -(-bounds.start // step) * step if not options.start else bounds.start
+    # Counted back from the end: what has just been stored shows in the last value.
+    end = bounds.end if options.end else -(-bounds.end // SECOND) * SECOND
+    start = end - (end - bounds.start) // step * step
     parameters = {
         "query": options.expression,
         "start": seconds_text(start),
-        "end": seconds_text(bounds.end),
+        "end": seconds_text(end),
         "step": seconds_text(step),
     }
     data = (await client.ask("POST", "/api/v1/query_range", data=parameters))["data"]
-    grid = Grid(start / SECOND, bounds.end / SECOND, step / SECOND)
+    grid = Grid(start / SECOND, end / SECOND, step / SECOND)
     _print(data, options, lambda series, terminal: _range_table(series, grid, options.limit, terminal))
     return 0
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from ophion_agent.server import DEFAULT_TENANT, Call, Forbidden, Permission, Reply, Route
+from ophion_agent.server import DEFAULT_TENANT, BadRequest, Call, Forbidden, Permission, Reply, Route
 from ophion_auth import models
 from ophion_auth.accounts import Accounts, OpenedAccounts
 from ophion_auth.records import chosen_tenant, is_platform_admin
@@ -41,9 +41,8 @@ class AdminRoutes:
                 answer=models.TenantAnswer, summary="Change a tenant's retention", tag=_TAG, errors=(403, 404),
             ),
             Route(
-                "DELETE", "/api/tenants/{name}", self.remove, Permission.ADMIN, status=204,
-                summary="Remove a tenant with its users and keys; its telemetry stays", tag=_TAG,
-                errors=(403, 404, 409),
+                "DELETE", "/api/tenants/{name}", self.remove, Permission.ADMIN, query=models.RemoveTenant, status=204,
+                summary="Remove a tenant with its users, keys and telemetry", tag=_TAG, errors=(403, 404, 409, 422),
             ),
             Route(
                 "GET", "/api/audit", self.audit, Permission.ADMIN, query=models.AuditQuery, answer=models.AuditPage,
@@ -77,9 +76,14 @@ class AdminRoutes:
         return models.tenant_answer(changed)
 
     async def remove(self, call: Call) -> Reply:
-        """Remove a tenant."""
+        """Remove a tenant; its telemetry is deleted soon after."""
         _only_platform_admins(call)
-        await self._accounts.tenants.remove(call.principal, call.path["name"], call.client)
+        name, confirmed = call.path["name"], call.query.confirm
+        if confirmed != name:
+            raise BadRequest(
+                f'confirm: must be the name of the tenant to remove, got "{confirmed}"; say it', status=422
+            )
+        await self._accounts.tenants.remove(call.principal, name, call.client)
         self._accounts.identities.forget()
         return Reply(status=204)
 

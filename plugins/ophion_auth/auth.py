@@ -102,6 +102,16 @@ class Auth(Extension[AuthConfig]):
             return {}
         return {signal.removesuffix("_days"): value for signal, value in days.items()}
 
+    async def removed_tenants(self) -> Sequence[str]:
+        """Return the tenants whose telemetry has to be deleted."""
+        return await self.accounts.tenants.removed()
+
+    async def telemetry_removed(self, tenant: str) -> None:
+        """Take note that a removed tenant has no telemetry any more."""
+        from ophion_auth.accounts import SYSTEM
+
+        await self.accounts.tenants.note_telemetry_removed(SYSTEM, tenant)
+
     def routes(self) -> Sequence[Route]:
         """Return the routes of logins, users, keys, tenants and the audit log."""
         from ophion_auth.routes import routes

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ophion_agent.plugin import OphionError
-from ophion_agent.server import DEFAULT_TENANT, ROLE_PERMISSIONS, Permission, Principal, Role
+from ophion_agent.server import DEFAULT_TENANT, ROLE_PERMISSIONS, Principal, Role
 from ophion_agent.server.commands import command_group, server_group
 
 if TYPE_CHECKING:
@@ -47,8 +47,11 @@ def _add_key_commands(group: "Parsers") -> None:
     create = _command(group, "create", _create_key, "make a key and print it; it is shown only here")
     create.add_argument("name")
     create.add_argument("--kind", choices=["api", "ingest"], default="api", help="ingest keys may only send telemetry")
-    scopes = [permission.value for permission in Permission]
-    create.add_argument("--scope", action="append", default=[], choices=scopes, help="what it may do; all by default")
+    scopes = sorted(ROLE_PERMISSIONS[Role.ADMIN])
+    create.add_argument(
+        "--scope", action="append", default=[], metavar="SCOPE",
+        help=f"what an API key may do: {', '.join(scopes)}; all by default",
+    )  # fmt: skip
     create.add_argument("--expires-days", type=int, metavar="N", help="days until it ends; never by default")
     listing = _command(group, "list", _list_keys, "list the keys of a tenant")
     _command(group, "revoke", _revoke_key, "revoke a key").add_argument("id")
@@ -62,7 +65,9 @@ def _add_tenant_commands(group: "Parsers") -> None:
     for signal in ("traces", "metrics", "logs"):
         add.add_argument(f"--{signal}-days", type=int, metavar="N", help=f"days that {signal} are kept")
     _command(group, "list", _list_tenants, "list the tenants")
-    _command(group, "remove", _remove_tenant, "remove a tenant with its users and keys").add_argument("name")
+    remove = _command(group, "remove", _remove_tenant, "remove a tenant with its users, keys and telemetry")
+    remove.add_argument("name")
+    remove.add_argument("--yes", action="store_true", help="do not ask; what is removed cannot be brought back")
 
 
 def _command(group: "Parsers", name: str, work: Work, text: str) -> argparse.ArgumentParser:
@@ -126,6 +131,7 @@ async def _remove_user(accounts: "Accounts", operator: Principal, options: argpa
 
 
 async def _create_key(accounts: "Accounts", operator: Principal, options: argparse.Namespace) -> None:
+    from ophion_auth.keys import key_scopes
     from ophion_auth.records import days_ms, now_ms
 
     days = options.expires_days
@@ -134,7 +140,7 @@ async def _create_key(accounts: "Accounts", operator: Principal, options: argpar
         options.name,
         kind=options.kind,
         tenant=options.tenant,
-        scopes=[Permission(scope) for scope in options.scope],
+        scopes=key_scopes(options.kind, options.scope),
         expires_ms=None if days is None else now_ms(accounts.clock) + days_ms(days),
     )
     _print({"id": record.id, "scopes": " ".join(sorted(record.scopes)), "key": token.text}, options)
@@ -173,8 +179,23 @@ async def _list_tenants(accounts: "Accounts", _operator: Principal, options: arg
 
 
 async def _remove_tenant(accounts: "Accounts", operator: Principal, options: argparse.Namespace) -> None:
+    if not options.yes:
+        _confirm(options.name)
     await accounts.tenants.remove(operator, options.name)
     _print({"removed": options.name}, options)
+
+
+def _confirm(tenant: str) -> None:
+    """Let the person at the terminal type the name of what is to be removed; raises OphionError for anything else."""
+    if not sys.stdin.isatty():
+        raise OphionError(
+            f"tenant {tenant}: its removal must be confirmed, and there is no terminal to ask; give --yes"
+        )
+    sys.stderr.write(f"The users, keys and telemetry of {tenant} cannot be brought back. Its name, to remove it: ")
+    sys.stderr.flush()
+    typed = sys.stdin.readline(_LONGEST_PASSWORD).strip()
+    if typed != tenant:
+        raise OphionError(f'tenant {tenant}: its name must be typed to remove it, got "{typed}"; nothing was changed')
 
 
 def _password(options: argparse.Namespace) -> str | None:

@@ -1,18 +1,21 @@
 """API keys, which act for a user or a machine, and ingest keys, which may only send telemetry."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy import delete, insert, select, update
 
 from ophion_agent.plugin import Clock
 from ophion_agent.server import (
+    ROLE_PERMISSIONS,
     BadRequest,
     ControlStore,
     Forbidden,
     NotFound,
     Permission,
     Principal,
+    Role,
 )
 from ophion_auth.audit import Audit
 from ophion_auth.records import TOUCH_MS, KeyRecord, key_of, may_see, now_ms
@@ -21,6 +24,9 @@ from ophion_auth.tokens import API_KEY, INGEST_KEY, Token, is_id, new_token
 
 _MOST_LISTED: Final = 10_000
 _PREFIXES: Final = {"api": API_KEY, "ingest": INGEST_KEY}
+KEY_SCOPES: Final[Mapping[str, frozenset[Permission]]] = MappingProxyType(
+    {"api": ROLE_PERMISSIONS[Role.ADMIN], "ingest": frozenset({Permission.INGEST})}
+)
 
 
 class Keys:
@@ -115,18 +121,28 @@ class Keys:
             await session.execute(delete(KEYS).where(same))
 
 
+def key_scopes(kind: str, scopes: Collection[str]) -> frozenset[Permission]:
+    """Return the scopes of these names; raises BadRequest for those that no key of the kind has."""
+    foreign = sorted(set(scopes) - KEY_SCOPES[kind])
+    if foreign:
+        own = ", ".join(sorted(KEY_SCOPES[kind]))
+        remedy = "; telemetry is sent with an ingest key" if Permission.INGEST in foreign else ""
+        message = f"scopes: must be among those of an {kind} key ({own}), got {', '.join(foreign)}; leave them out"
+        raise BadRequest(f"{message}{remedy}", status=422)
+    return frozenset(map(Permission, scopes))
+
+
 def _granted(principal: Principal, kind: str, scopes: Collection[Permission]) -> frozenset[Permission]:
     """Return what a new key may do, never more than who makes it; raises Forbidden or BadRequest."""
+    if kind == "ingest" and not principal.may(Permission.ADMIN):
+        raise Forbidden("ingest keys are made by admins; ask one")
+    chosen = key_scopes(kind, scopes)
     if kind == "ingest":
-        if not principal.may(Permission.ADMIN):
-            raise Forbidden("ingest keys are made by admins; ask one")
-        if set(scopes) - {Permission.INGEST}:
-            raise BadRequest(f"scopes: an ingest key has {Permission.INGEST} only; leave them out", status=422)
-        return frozenset({Permission.INGEST})
+        return KEY_SCOPES[kind]
     # A key that was given away for reading must not be able to make others that outlive it.
     if principal.kind == "api_key" and not principal.may(Permission.ADMIN):
         raise Forbidden("keys are made by users and by keys with the scope admin; log in")
-    wanted = frozenset(scopes) or principal.permissions
+    wanted = chosen or principal.permissions
     missing = sorted(wanted - principal.permissions)
     if missing:
         own = ", ".join(sorted(principal.permissions))

@@ -129,7 +129,9 @@ class NewKey(_Body):
 
     name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
     kind: Literal["api", "ingest"] = Field("api", description="`ingest` keys may only send telemetry.")
-    scopes: list[Permission] = Field([], max_length=10, description="Among your own; all of them when empty.")
+    scopes: list[Permission] = Field(
+        [], max_length=10, description="Of an API key: among your own, all of them when empty. Ingest keys have one."
+    )
     expires_at: Moment | None = Field(None, description="When it ends, with a zone; never by default.")
     tenant: TenantName | None = Field(None, description="Your own by default; others for admins of `default`.")
 
@@ -166,6 +168,12 @@ class NewTenant(ChangedTenant):
     """A tenant to add."""
 
     name: Annotated[str, Field(max_length=100, description="1-40 of a-z, 0-9 and _, beginning with a letter.")]
+
+
+class RemoveTenant(BaseModel):
+    """The confirmation of a removal."""
+
+    confirm: TenantName = Field(description="The tenant's name once more: what is removed cannot be brought back.")
 
 
 class AuditEntry(BaseModel):

@@ -32,6 +32,15 @@ TENANTS: Final = Table(
     Column("logs_days", Integer),
 )
 
+REMOVED_TENANTS: Final = Table(
+    "auth_removed_tenants",
+    METADATA,
+    Column("name", String(40), primary_key=True),
+    Column("removed_ms", BigInteger, nullable=False),
+    # When its telemetry was deleted; NULL until then.
+    Column("emptied_ms", BigInteger),
+)
+
 USERS: Final = Table(
     "auth_users",
     METADATA,

@@ -148,14 +148,15 @@ def encoded(text: str) -> str:
     return quote(text, safe="", errors="surrogatepass")
 
 
-def languages(route: str, name: str, chooser: random.Random) -> Iterator[str]:
-    """Yield payloads for a parameter, wrapped where it takes a language."""
-    yield from chosen(chooser)
+def languages(route: str, name: str, chooser: random.Random, *, is_repeat: bool = False) -> Iterator[str]:
+    """Yield payloads for a parameter, wrapped where it takes a language; one of each for what was sent another way."""
+    is_repeat = is_repeat and not SEND_ALL
+    yield from [chooser.choice(SQL)] if is_repeat else chosen(chooser)
     if name not in LANGUAGES:
         return
     for prefix, forms in WRAPPED.items():
         if route.startswith(prefix):
-            for form in forms:
+            for form in [chooser.choice(forms)] if is_repeat else forms:
                 for payload in chosen(chooser, 2):
                     yield form.format(payload.replace("\\", "\\\\").replace('"', '\\"'))
 
@@ -185,8 +186,11 @@ def attacks_on(
             for payload in languages(route, name, chooser):
                 pairs = {**required(route), name: payload}
                 yield Attack(method, route, plain, payload, f"query {name}", query=urlencode(pairs, errors="replace"))
+    # A form has the parameters of the GET on its path, for the same handler.
+    is_form = schema_of(operation, document)[0] == "application/x-www-form-urlencoded"
+    is_repeat = is_form and "get" in document["paths"][route]
     for name in fields_of(operation, document):
-        for payload in languages(route, name, chooser):
+        for payload in languages(route, name, chooser, is_repeat=is_repeat):
             body, headers = body_of(operation, document, {**required(route), name: payload})
             yield Attack(method, route, plain, payload, f"body {name}", body=body, headers=headers)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from command_line import CommandShop, command_shop, run_command
 from telemetry_sample import NOW, SECOND, TRACES, logs_request, trace_id
@@ -55,6 +56,27 @@ async def test_query_shows_scalars_and_texts(shop: CommandShop, expression: str,
     done = await shop.run("query", expression, "--at", AT)
 
     assert done.lines[1].split() == ["{}", value]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("came_now", ()),
+        ("came_since", ("--from", "now-2m")),
+        ("came_in_a_step", ("--step", "10m")),
+        ("came_in_a_long_step", ("--step", "1h")),
+    ],
+)
+async def test_query_shows_a_point_that_has_just_come(shop: CommandShop, name: str, more: tuple[str, ...]) -> None:
+    request = ExportMetricsServiceRequest()
+    metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name=name)
+    metric.gauge.data_points.add(time_unix_nano=time.time_ns(), as_int=42)
+    await ingest(shop.store, "metrics", request.SerializeToString())
+
+    done = await shop.run("query", name, *more)
+
+    assert done.code == 0, done.err
+    assert done.lines[1].split()[:2] == [name, "42"]
 
 
 async def test_query_as_json_and_csv(shop: CommandShop) -> None:

@@ -322,9 +322,10 @@ async def test_compares_integers_of_every_size_and_sign(shop: Shop) -> None:
         span.start_time_unix_nano = span.end_time_unix_nano = NOW - 8000 * SECOND - n
         span.attributes.add(key="size").value.int_value = value
     await ingest(shop.store, "traces", request.SerializeToString())
+    around = {"from": str(NOW - 8001 * SECOND), "to": str(NOW - 7999 * SECOND), "limit": 500}
     for value in values:
         for operator, compare in ((">=", float.__ge__), ("<", float.__lt__), ("=", float.__eq__)):
-            query = {"attr": f"size{operator}{value}", "from": str(NOW - 9000 * SECOND), "limit": 500}
+            query = {"attr": f"size{operator}{value}", **around}
             found = {int(trace["trace_id"][-2:], 16) for trace in (await shop.get("/api/traces", **query))["traces"]}
             assert found == {n for n, one in enumerate(values) if compare(float(one), float(value))}, (operator, value)
 

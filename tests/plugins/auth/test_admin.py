@@ -22,7 +22,7 @@ async def test_tenants_are_added_changed_and_removed(server: Server) -> None:
     assert (changed.value["traces_days"], changed.value["logs_days"]) == (3, 7)
     assert back.value["logs_days"] is None
     assert [tenant["name"] for tenant in listed.value] == ["acme", "default"]
-    await server.call("DELETE", "/api/tenants/acme", headers=server.root)
+    await server.call("DELETE", "/api/tenants/acme", headers=server.root, confirm="acme")
     with pytest.raises(NotFound, match="tenant: there is none of this name"):
         await server.call("GET", "/api/tenants/acme", headers=server.root)
     actions = [entry["action"] for entry in await server.audit(target="acme")]
@@ -35,7 +35,7 @@ async def test_a_removed_tenant_takes_users_keys_and_sessions_along(server: Serv
     bearer = await server.bearer("ada")
     key = await server.add_key(kind="ingest", tenant="acme")
 
-    await server.call("DELETE", "/api/tenants/acme", headers=server.root)
+    await server.call("DELETE", "/api/tenants/acme", headers=server.root, confirm="acme")
 
     assert await server.accounts.users.find("ada") is None
     assert await server.accounts.keys.find(key["id"]) is None
@@ -43,9 +43,61 @@ async def test_a_removed_tenant_takes_users_keys_and_sessions_along(server: Serv
         await server.call("GET", "/api/auth/me", headers=bearer)
 
 
+async def test_a_removal_must_name_the_tenant_twice(server: Server) -> None:
+    await server.call("POST", "/api/tenants", {"name": "acme"}, headers=server.root)
+
+    with pytest.raises(ValidationError, match="confirm"):
+        await server.call("DELETE", "/api/tenants/acme", headers=server.root)
+    with pytest.raises(BadRequest, match='confirm: must be the name of the tenant to remove, got "acm"'):
+        await server.call("DELETE", "/api/tenants/acme", headers=server.root, confirm="acm")
+    with pytest.raises(NotFound, match="tenant: there is none of this name"):
+        await server.call("DELETE", "/api/tenants/other", headers=server.root, confirm="other")
+    assert (await server.call("GET", "/api/tenants/acme", headers=server.root)).status == 200
+    assert await server.auth.removed_tenants() == []
+
+
+async def test_the_telemetry_of_a_removed_tenant_is_to_be_deleted(server: Server) -> None:
+    for name in ("acme", "other"):
+        await server.call("POST", "/api/tenants", {"name": name}, headers=server.root)
+    await server.call("DELETE", "/api/tenants/acme", headers=server.root, confirm="acme")
+
+    assert await server.auth.removed_tenants() == ["acme"]
+    for _ in range(2):
+        await server.auth.telemetry_removed("acme")
+    await server.auth.telemetry_removed("other")
+
+    # What arrives late is deleted as well.
+    assert await server.auth.removed_tenants() == ["acme"]
+    records = [(entry["action"], entry["principal"]) for entry in await server.audit(target="acme")]
+    assert records[0] == ("tenant.telemetry_remove", "system")
+    assert [action for action, _ in records[1:]] == ["tenant.remove", "tenant.create"]
+
+
+async def test_the_name_of_a_removed_tenant_rests_until_its_telemetry_is_gone(server: Server) -> None:
+    async def add() -> None:
+        await server.call("POST", "/api/tenants", {"name": "acme"}, headers=server.root)
+
+    await add()
+    await server.call("DELETE", "/api/tenants/acme", headers=server.root, confirm="acme")
+    await server.clock.advance(3600)
+    with pytest.raises(Conflict, match="tenant: one of this name was removed, and its telemetry is being deleted"):
+        await add()
+    await server.auth.telemetry_removed("acme")
+    await add()
+    assert await server.auth.removed_tenants() == []
+
+    await server.call("DELETE", "/api/tenants/acme", headers=server.root, confirm="acme")
+    await server.auth.telemetry_removed("acme")
+    await server.clock.advance(299)
+    with pytest.raises(Conflict, match="choose another name, or try again in some minutes"):
+        await add()
+    await server.clock.advance(1)
+    await add()
+
+
 async def test_the_default_tenant_stays(server: Server) -> None:
     with pytest.raises(Conflict, match="tenant: default always exists"):
-        await server.call("DELETE", "/api/tenants/default", headers=server.root)
+        await server.call("DELETE", "/api/tenants/default", headers=server.root, confirm="default")
 
 
 async def test_refuses_names_that_cannot_be_a_database(server: Server) -> None:
@@ -74,7 +126,9 @@ async def test_tenants_are_the_platforms_business(server: Server) -> None:
         ("DELETE", "/api/tenants/default", None),
     ):
         with pytest.raises(Forbidden, match="tenants are managed by admins of the tenant default; ask one"):
-            await server.call(method, path, body, headers=headers)
+            await server.call(
+                method, path, body, headers=headers, **({"confirm": "default"} if method == "DELETE" else {})
+            )
 
 
 async def record(server: Server, tenant: str, number: int) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,33 @@ def test_manages_keys(run: Run) -> None:
     assert made["id"] not in run("key", "list", as_json=False)
 
 
+def test_makes_a_key_of_each_scope_that_its_help_offers(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("key", "create", "--help")
+    [offered] = re.findall(r"what an API key may do: (.*?);", " ".join(capsys.readouterr().out.split()))
+
+    for scope in offered.split(", "):
+        assert run("key", "create", scope, "--scope", scope)["scopes"] == scope
+    assert (
+        run("key", "create", "sender", "--kind", "ingest", "--scope", "telemetry:write")["scopes"] == "telemetry:write"
+    )
+
+
+def test_names_the_scopes_that_a_key_can_have(run: Run) -> None:
+    from ophion_agent.server import BadRequest
+
+    for arguments, answer in (
+        (
+            ["--scope", "telemetry:write"],
+            r"api key \(admin, operate, telemetry:read\), got telemetry:write; .*ingest key$",
+        ),
+        (["--scope", "everything"], r"api key \(admin, operate, telemetry:read\), got everything; leave them out$"),
+        (["--kind", "ingest", "--scope", "admin"], r"ingest key \(telemetry:write\), got admin; leave them out$"),
+    ):
+        with pytest.raises(BadRequest, match=rf"scopes: must be among those of an {answer}"):
+            run("key", "create", "a key", *arguments)
+
+
 def test_manages_tenants(run: Run) -> None:
     from ophion_agent.plugin import OphionError
 
@@ -83,10 +111,39 @@ def test_manages_tenants(run: Run) -> None:
 
     assert [tenant["name"] for tenant in run("tenant", "list")] == ["acme", "default"]
     assert [user["username"] for user in run("user", "list", "--tenant", "acme")] == ["ada"]
-    run("tenant", "remove", "acme")
+    run("tenant", "remove", "acme", "--yes")
     assert run("user", "list", "--tenant", "acme") == []
     with pytest.raises(OphionError, match=r"tenant: days must be 1-36500, got \[0\]; choose others"):
         run("tenant", "add", "acme", "--logs-days", "0")
+
+
+class Terminal(io.StringIO):
+    """Standard input with a person at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_asks_before_a_tenant_is_removed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ophion_agent.plugin import OphionError
+
+    run("tenant", "add", "acme")
+    for typed, answer in (
+        (io.StringIO("acme\n"), "acme: its removal must be confirmed, and there is no terminal to ask; give --yes"),
+        (Terminal("yes\n"), 'acme: its name must be typed to remove it, got "yes"; nothing was changed'),
+        (Terminal(""), 'acme: its name must be typed to remove it, got ""; nothing was changed'),
+    ):
+        monkeypatch.setattr("sys.stdin", typed)
+        with pytest.raises(OphionError, match=f"tenant {answer}"):
+            run("tenant", "remove", "acme")
+    assert "The users, keys and telemetry of acme cannot be brought back." in capsys.readouterr().err
+    assert "acme" in run("tenant", "list", as_json=False)
+
+    monkeypatch.setattr("sys.stdin", Terminal("acme\n"))
+    assert run("tenant", "remove", "acme") == {"removed": "acme"}
+    assert "acme" not in run("tenant", "list", as_json=False)
 
 
 def test_shares_the_group_with_other_families() -> None:

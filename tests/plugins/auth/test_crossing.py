@@ -51,7 +51,7 @@ async def test_no_route_crosses_tenants(neighbours: Server) -> None:
         if route.access is None or route.path.startswith("/api/auth/"):
             continue
         path = route.path.format_map(values)
-        query = {"tenant": "victim"} if route.query is not None else {}
+        query = {"tenant": "victim", "confirm": "victim"} if route.query is not None else {}
         for body in bodies.get((route.method, route.path), [None]):
             with pytest.raises((Forbidden, NotFound)) as refused:
                 await neighbours.call(route.method, path, body, headers=headers, **query)
