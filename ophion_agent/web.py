@@ -286,7 +286,8 @@ def _facts_key() -> web.RequestKey[Mapping[str, str]]:
 async def read_body(request: web.Request, max_bytes: int, timeout_seconds: float = 0.0) -> bytes:
     """Return the body as it came, still compressed.
 
-    Raises BodyTooLargeError as soon as it is known, TimeoutError when the body is not complete in time (0: no limit).
+    Raises BodyTooLargeError as soon as it is known, TimeoutError when the body is not complete in time (0: no limit),
+    HTTPBadRequest, which nobody gets to see, when the client hung up.
     """
     if (request.content_length or 0) > max_bytes:
         raise _body_too_large(max_bytes)
@@ -299,14 +300,19 @@ async def read_body(request: web.Request, max_bytes: int, timeout_seconds: float
 
 
 async def _read_all(request: web.Request, max_bytes: int) -> bytes:
+    from aiohttp import web
+
     content = request.content
     chunks: list[bytes] = []
     size = 0
-    while chunk := await content.readany():
-        size += len(chunk)
-        if size > max_bytes:
-            raise _body_too_large(max_bytes)
-        chunks.append(chunk)
+    try:
+        while chunk := await content.readany():
+            size += len(chunk)
+            if size > max_bytes:
+                raise _body_too_large(max_bytes)
+            chunks.append(chunk)
+    except ConnectionResetError as error:
+        raise web.HTTPBadRequest(text="the connection was lost\n") from error
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -235,6 +235,21 @@ async def test_logs_the_fault_of_a_handler_with_its_traceback(caplog: pytest.Log
     assert isinstance(record.exc_info[1], KeyError)
 
 
+async def test_does_not_call_it_a_fault_when_a_client_hangs_up(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    server = await serve()
+    begun = asyncio.Event()
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n1")
+    await writer.drain()
+    asyncio.get_running_loop().call_later(0.05, begun.set)
+    await begun.wait()
+    writer.transport.abort()
+
+    await server.stop()
+
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
 async def test_lets_a_running_request_end_at_the_stop(serve: Serve) -> None:
     server = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
