@@ -113,14 +113,19 @@ class Server:
         headers = {"Content-Type": "application/json"}
         if not path.startswith("/-/"):
             headers["Authorization"] = f"Bearer {self.key}"
+        payload = None if body is None else json.dumps(body)
+        reused = self._line is not None
         if self._line is None:
             self._line = http.client.HTTPConnection("127.0.0.1", self.api, timeout=seconds)
         try:
-            self._line.request(method, target, None if body is None else json.dumps(body), headers)
+            self._line.request(method, target, payload, headers)
             response = self._line.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             self._hang_up()
+            # The server closes connections on which nothing is asked for a while.
+            if reused and isinstance(error, ConnectionError):
+                return self.ask(method, path, query, body, seconds=seconds)
             raise OSError(f"{path}: {error}") from error
 
     def get(self, path: str, **query: object) -> Any:
