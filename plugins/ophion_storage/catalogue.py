@@ -21,6 +21,8 @@ from ophion_storage.engine import Engine
 
 _OVERLAP_SECONDS: Final = 120
 _PAGE: Final = 20_000
+# So many new streams are named one by one; of more, as at the beginning of a day, most have a name already.
+_FEW: Final = 500
 
 # Streams that arrived today and whose series of today are not known.
 _NEW: Final = """
@@ -110,11 +112,10 @@ class Catalogue:
         seconds = {"seconds": self._seconds}
         columns = await self._query(_DETAILS, seconds)
         streams = len(columns["stream_id"])
-        if not streams:
-            return 0
-        await self._engine.execute(_COPY, seconds, database=self._database)
-        await self._engine.execute(_SEEN, seconds, database=self._database, everywhere=True)
-        columns = await self._query(_DETAILS, seconds)
+        if streams > _FEW:
+            await self._engine.execute(_COPY, seconds, database=self._database)
+            await self._engine.execute(_SEEN, seconds, database=self._database, everywhere=True)
+            columns = await self._query(_DETAILS, seconds)
         if columns["stream_id"]:
             await self._learn_resources(set(columns["resource_id"]))
             # Thousands of new series at once would keep every sender waiting.

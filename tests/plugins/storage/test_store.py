@@ -157,7 +157,10 @@ async def test_knows_after_a_restart_which_series_there_are(tmp_path: Path) -> N
         assert (await count(second, "series"), await count(second, "streams")) == (1, 1)
 
 
-async def test_copies_series_of_the_day_before_instead_of_naming_them_again(store: TelemetryStore) -> None:
+async def test_copies_series_of_the_day_before_instead_of_naming_them_again(
+    store: TelemetryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ophion_storage.catalogue._FEW", 0)
     await store.ingest(make_metrics(1), "default")
     database = "ophion_default"
     await store.engine.execute(
