@@ -1,0 +1,5 @@
+import { Page } from '@/components/Page'
+
+export default function ContainersPage() {
+  return <Page title="Containers">{null}</Page>
+}

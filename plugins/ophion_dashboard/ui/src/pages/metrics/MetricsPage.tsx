@@ -1,0 +1,5 @@
+import { Page } from '@/components/Page'
+
+export default function MetricsPage() {
+  return <Page title="Metrics">{null}</Page>
+}

@@ -1,0 +1,5 @@
+import { Page } from '@/components/Page'
+
+export default function ServicesPage() {
+  return <Page title="Services">{null}</Page>
+}
