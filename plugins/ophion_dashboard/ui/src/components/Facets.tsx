@@ -1,4 +1,4 @@
-import { useId } from 'react'
+import { useId, useState } from 'react'
 import { count } from '@/lib/format'
 
 export interface FacetValue {
@@ -14,13 +14,17 @@ interface Props {
   toggle: (value: string) => void
 }
 
-/** The values of one attribute, to choose from. */
+const FIRST = 10
+
+/** The values of one attribute, to choose from; the selected ones are always shown. */
 export function FacetGroup({ title, values, selected, toggle }: Props) {
   const id = useId()
+  const [all, setAll] = useState(false)
+  const shown = all ? values : values.filter((one, index) => index < FIRST || selected.includes(one.value))
   return (
     <fieldset className="facets">
       <legend>{title}</legend>
-      {values.map((one) => (
+      {shown.map((one) => (
         <label key={one.value} className="row small" htmlFor={`${id}-${one.value}`}>
           <input
             id={`${id}-${one.value}`}
@@ -34,6 +38,11 @@ export function FacetGroup({ title, values, selected, toggle }: Props) {
           {one.count === undefined ? null : <span className="faint">{count(one.count)}</span>}
         </label>
       ))}
+      {values.length > FIRST ? (
+        <button type="button" className="more" aria-expanded={all} onClick={() => setAll(!all)}>
+          {all ? 'Fewer' : `All ${values.length}`}
+        </button>
+      ) : null}
     </fieldset>
   )
 }

@@ -66,6 +66,14 @@ export function clock(ms: number, zone: Zone, digits: 0 | 3 = 0): string {
   return moved.toISOString().slice(0, digits ? 23 : 19).replace('T', ' ')
 }
 
+/** Return the text under a chart's axis, `step` seconds from the text before it: a day where one begins, otherwise a time. */
+export function axisTime(seconds: number, before: number | undefined, step: number, zone: Zone): string {
+  const text = clock(seconds * SECOND, zone)
+  const isNewDay = before !== undefined && clock(before * SECOND, zone).slice(0, 10) !== text.slice(0, 10)
+  if (isNewDay || step >= 86_400) return text.slice(5, 10)
+  return step < 60 ? text.slice(11, 19) : text.slice(11, 16)
+}
+
 /** Return the label of a range as people say it. */
 export function rangeLabel(from: string, to: string, zone: Zone): string {
   const quick = to === 'now' && QUICK_RANGES.find(([text]) => text === from)

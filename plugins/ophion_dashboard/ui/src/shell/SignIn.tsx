@@ -53,7 +53,7 @@ export function SignInPage({ done }: { done: () => Promise<void> }) {
   return (
     <main className="signin">
       <div className="panel">
-        <div className="column signin-box">
+        <div className="panel-body column">
           <div className="row">
             <img src={mark} alt="" width={30} height={30} />
             <h1>Sign in to Ophion</h1>

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { createContext, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from 'react'
-import { answer, api, ApiError, sessionEnd, type SchemaMe, type SchemaPermission } from '@/api/client'
+import { answer, api, ApiError, csrfToken, sessionEnd, type SchemaMe, type SchemaPermission } from '@/api/client'
 
 interface Session {
   me: SchemaMe
@@ -21,11 +21,17 @@ interface Props {
   failed: (error: Error, retry: () => void) => ReactNode
 }
 
+/** Without the cookie that comes with a session there is none, and nothing to ask. */
+async function whoIsSignedIn(): Promise<SchemaMe> {
+  if (!csrfToken()) throw new ApiError(401, 'Signed out', 'Nobody is signed in.')
+  return answer(api.GET('/api/auth/me'))
+}
+
 /** Ask who is signed in; shows the sign-in page until somebody is. */
 export function SessionProvider({ children, signIn, waiting, failed }: Props) {
   const client = useQueryClient()
   const [expired, setExpired] = useState(false)
-  const me = useQuery({ queryKey: ['me'], queryFn: () => answer(api.GET('/api/auth/me')), retry: false, staleTime: Infinity })
+  const me = useQuery({ queryKey: ['me'], queryFn: whoIsSignedIn, retry: false, staleTime: Infinity })
   useEffect(() => sessionEnd.listen(() => setExpired(true)), [])
 
   const renewed = useCallback(async () => {

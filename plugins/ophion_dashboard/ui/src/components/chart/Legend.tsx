@@ -7,12 +7,14 @@ interface Props {
   hidden: ReadonlySet<string>
   setHidden: (hidden: ReadonlySet<string>) => void
   format: (value: number) => string
+  /** Show what the bars of a line add up to, not the last value. */
+  sums?: boolean
 }
 
 const MOST = 60
 
 /** The lines' names with their latest values. A click hides a line, with Alt all others. */
-export function Legend({ lines, colors, hidden, setHidden, format }: Props) {
+export function Legend({ lines, colors, hidden, setHidden, format, sums }: Props) {
   const toggle = (key: string, alone: boolean) => {
     if (alone) {
       const others = lines.map((line) => line.key).filter((other) => other !== key)
@@ -26,7 +28,8 @@ export function Legend({ lines, colors, hidden, setHidden, format }: Props) {
   return (
     <ul className="legend">
       {lines.slice(0, MOST).map((line, index) => {
-        const { last } = summarise(line.points)
+        const { last, sum } = summarise(line.points)
+        const value = sums ? sum : last
         return (
           <li key={line.key}>
             <button type="button" aria-pressed={!hidden.has(line.key)} onClick={(event) => toggle(line.key, event.altKey)}>
@@ -34,7 +37,7 @@ export function Legend({ lines, colors, hidden, setHidden, format }: Props) {
               <span className="ellipsis" title={line.name ?? line.key}>
                 {line.name ?? line.key}
               </span>
-              <span className="faint">{last === null ? '' : format(last)}</span>
+              <span className="faint">{value === null ? '' : format(value)}</span>
             </button>
           </li>
         )

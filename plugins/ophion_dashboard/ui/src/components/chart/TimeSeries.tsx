@@ -56,7 +56,7 @@ export function TimeSeries(props: TimeSeriesProps) {
       ) : (
         <Plot {...props} lines={coloured} drawn={drawn} height={height} shown={shown} format={format} dark={dark} zone={zone} range={range} zoom={zoom} />
       )}
-      {legend && lines.length > 0 ? <Legend lines={lines} colors={colors} hidden={hidden} setHidden={setHidden} format={format} /> : null}
+      {legend && lines.length > 0 ? <Legend lines={lines} colors={colors} hidden={hidden} setHidden={setHidden} format={format} sums={drawn === 'bars'} /> : null}
     </figure>
   )
 }

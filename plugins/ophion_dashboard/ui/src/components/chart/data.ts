@@ -16,6 +16,7 @@ export interface Summary {
   low: number | null
   high: number | null
   mean: number | null
+  sum: number | null
 }
 
 /** Return the lines on one common list of times, as uPlot wants them. */
@@ -57,7 +58,7 @@ export function summarise(points: Line['points']): Summary {
     sum += value
     known += 1
   }
-  return known ? { last, low, high, mean: sum / known } : { last: null, low: null, high: null, mean: null }
+  return known ? { last, low, high, mean: sum / known, sum } : { last: null, low: null, high: null, mean: null, sum: null }
 }
 
 /** Say what a chart shows, for those who do not see it. */

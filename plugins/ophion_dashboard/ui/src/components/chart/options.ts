@@ -1,6 +1,6 @@
 import uPlot from 'uplot'
 import { seriesColor } from '@/lib/colors'
-import type { Zone } from '@/lib/time'
+import { axisTime, type Zone } from '@/lib/time'
 import type { Drawn, Line } from './data'
 
 export interface Look {
@@ -35,7 +35,15 @@ export function chartOptions(lines: readonly Line[], shown: readonly boolean[], 
       y: { range: (_plot, low, high) => valueRange(low, high, look) },
     },
     axes: [
-      { stroke: ink, font: AXIS_FONT, grid, ticks: { show: false }, size: 28, space: 70 },
+      {
+        stroke: ink,
+        font: AXIS_FONT,
+        grid,
+        ticks: { show: false },
+        size: 24,
+        space: 76,
+        values: (_plot, splits, _axis, _space, step) => splits.map((seconds, at) => axisTime(seconds, splits[at - 1], step, look.zone)),
+      },
       {
         stroke: ink,
         font: AXIS_FONT,
