@@ -16,5 +16,5 @@ export default defineConfig({
     target: 'es2022',
   },
   server: { proxy: { '/api': server, '/-': server } },
-  test: { environment: 'jsdom', include: ['src/**/*.test.{ts,tsx}'] },
+  test: { environment: 'node', include: ['src/**/*.test.{ts,tsx}'], setupFiles: ['src/test-setup.ts'] },
 })

@@ -5,6 +5,7 @@ import { createRoot } from 'react-dom/client'
 import { ApiError } from './api/client'
 import { Failure, Skeleton } from './components/States'
 import { ToastProvider } from './components/Toasts'
+import { mendLocale } from './lib/locale'
 import { makeRouter } from './router'
 import { SessionProvider } from './shell/session'
 import { SignInPage } from './shell/SignIn'
@@ -13,6 +14,8 @@ import './styles/tokens.css'
 import './styles/base.css'
 import './styles/components.css'
 import './styles/shell.css'
+
+mendLocale()
 
 function shouldRetry(failures: number, error: Error): boolean {
   const isTransient = !(error instanceof ApiError) || error.status === 0 || error.status === 503
