@@ -16,7 +16,8 @@ SERVER = (
     "server_traces",
     "promql_speed",
 )
-SCRIPTS = (*AGENT, *SERVER)
+CONTAINERS = ("docker_stats", "docker_logs", "instrument_overhead")
+SCRIPTS = (*AGENT, *SERVER, *CONTAINERS)
 
 
 def main() -> int:

@@ -17,8 +17,9 @@ from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from benchmarks.docker_stats import docker_engine
-from benchmarks.process import machine
+from benchmarks.docker_stats import running_docker
+from benchmarks.harness import script
+from benchmarks.process import BenchmarkError, machine
 from ophion_agent.clock import Clock
 from ophion_agent.plugin import QUEUE_STORAGE
 from ophion_agent.testing import make_component
@@ -26,6 +27,7 @@ from ophion_docker.logs import DockerLogsReceiver
 from ophion_extensions.file_storage import FileStorage
 
 GOAL_LINES = 50_000
+QUICK_LINES = 50_000
 TEXT = (
     "2026-11-22 INFO checkout order placed customer=alice items=3 total=42.50 EUR duration=12ms trace=4bf92f3577b34da6"
 )
@@ -103,27 +105,38 @@ async def measure(docker: Any, lines: int) -> None:
         restarted_at = sink.lines
         # Beyond the last line, so that one that came twice is seen.
         second = await read(docker, sink, Path(folder), lines + 1, lines)
+    if not sink.lines:
+        raise BenchmarkError("docker_logs: no line came")
     cpu, seconds = first[0] + second[0], first[1] + second[1]
     numbers = sink.numbers()
     lost, twice = lines - len(set(numbers)), len(numbers) - len(set(numbers))
     per_core = len(numbers) / cpu
-    print(f"{machine()}; {lines} lines of {len(TEXT) + 7} bytes, restart after {restarted_at}")
+    print(f"- {lines} lines of {len(TEXT) + 7} bytes, restart after {restarted_at}\n")
     print("| lines/s | lines/s per core | CPU-s per M lines | lost | twice | in order | goal |")
     print("|---|---|---|---|---|---|---|")
     met = "meets" if per_core >= GOAL_LINES and not lost else "misses"
     figures = f"{len(numbers) / seconds:,.0f} | {per_core:,.0f} | {cpu / len(numbers) * 1e6:.2f} | {lost} | {twice}"
-    print(f"| {figures} | {numbers == sorted(numbers)} | {met} {GOAL_LINES:,} |")
+    print(f"| {figures} | {numbers == sorted(numbers)} | {met} {GOAL_LINES:,} |", flush=True)
+    if lost:
+        raise BenchmarkError(f"docker_logs: {lost} of {lines} lines were lost")
 
 
-def main() -> None:
+def run(options: argparse.Namespace) -> None:
     """Print the table."""
+    lines = min(options.lines, QUICK_LINES) if options.quick else options.lines
+    print(f"\n## Read the output of containers across a restart\n\n- {machine()}")
+    with running_docker() as docker:
+        asyncio.run(write_lines(docker, lines))
+        asyncio.run(measure(docker, lines))
+
+
+def main() -> int:
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=500_000)
-    options = parser.parse_args()
-    with docker_engine().running_docker() as docker:
-        asyncio.run(write_lines(docker, options.lines))
-        asyncio.run(measure(docker, options.lines))
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_LINES:,} lines")
+    return script(parser, run)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -13,10 +13,13 @@ import importlib
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.process import machine
+from benchmarks.harness import script
+from benchmarks.process import BenchmarkError, machine
 from ophion_agent.clock import Clock
 from ophion_agent.testing import make_component
 from ophion_docker.stats import DockerStatsReceiver
@@ -25,10 +28,25 @@ GOAL_PERCENT = 3.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def docker_engine() -> Any:
-    """Return the module of the tests that starts an engine."""
-    sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
-    return importlib.import_module("docker_engine")
+def of_tests(module: str) -> Any:
+    """A module of the tests, which know how to start an engine and to make images of local files."""
+    root = Path(__file__).resolve().parent.parent
+    sys.path += [str(folder) for folder in (root, root / "tests") if str(folder) not in sys.path]
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise BenchmarkError(f"{module}: {error}; pip install -r requirements/dev.txt") from error
+
+
+@contextmanager
+def running_docker() -> Iterator[Any]:
+    """An engine of its own; BenchmarkError, with the remedy, when the machine lacks what it needs."""
+    outcomes = of_tests("_pytest.outcomes")
+    try:
+        with of_tests("docker_engine").running_docker() as docker:
+            yield docker
+    except outcomes.OutcomeException as error:
+        raise BenchmarkError(f"docker: {error.msg}") from None
 
 
 class Counted:
@@ -86,30 +104,37 @@ async def observe(docker: Any, source: str, interval: float, looks: int) -> str:
     await receiver.stop()
     await receiver.context.close()
     points, batches = sink.points - points, sink.batches - batches
-    per_look = ours / 100 * seconds / max(1, batches) * 1000
-    per_million = ours / 100 * seconds / max(1, points) * 1e6
+    if not batches:
+        raise BenchmarkError(f"docker_stats: {source}: no figures came within {seconds:.0f} s")
+    per_look = ours / 100 * seconds / batches * 1000
+    per_million = ours / 100 * seconds / points * 1e6
     met = f"{'meets' if ours <= GOAL_PERCENT else 'misses'} {GOAL_PERCENT:g} %" if source == "cgroup" else ""
-    figures = (
-        f"{batches} | {points // max(1, batches)} | {per_look:.1f} | {per_million:.1f} | {ours:.2f} | {theirs:.2f}"
-    )
+    figures = f"{batches} | {points // batches} | {per_look:.1f} | {per_million:.1f} | {ours:.2f} | {theirs:.2f}"
     return f"| {source} | {figures} | {met} |"
 
 
-def main() -> None:
+def run(options: argparse.Namespace) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--containers", type=int, default=100)
-    parser.add_argument("--looks", type=int, default=6)
-    parser.add_argument("--interval", type=float, default=10.0)
-    options = parser.parse_args()
-    with docker_engine().running_docker() as docker:
+    if options.quick:
+        options.containers, options.looks, options.interval = 20, 3, 2.0
+    print(f"\n## Watch {options.containers} containers every {options.interval:g} s\n\n- {machine()}\n")
+    with running_docker() as docker:
         asyncio.run(start_containers(docker, options.containers))
-        print(f"{machine()}; {options.containers} containers every {options.interval:g} s")
         print("| source | looks | points a look | CPU ms a look | CPU-s per M points | agent, % | engine, % | goal |")
         print("|---|---|---|---|---|---|---|---|")
         for source in ("cgroup", "api"):
             print(asyncio.run(observe(docker, source, options.interval, options.looks)), flush=True)
 
 
+def main() -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--containers", type=int, default=100)
+    parser.add_argument("--looks", type=int, default=6, help="how often the receiver looks while it is measured")
+    parser.add_argument("--interval", type=float, default=10.0, help="seconds between looks")
+    parser.add_argument("--quick", action="store_true", help="20 containers, 3 looks, every 2 s")
+    return script(parser, run)
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
