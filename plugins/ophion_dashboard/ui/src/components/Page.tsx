@@ -1,4 +1,5 @@
 import { useEffect, type ReactNode } from 'react'
+import { brand } from '@/shell/brand'
 
 interface Props {
   title: string
@@ -13,7 +14,7 @@ interface Props {
 /** A page: its title is the heading and the name of the browser's tab. */
 export function Page({ title, crumbs, beside, actions, children }: Props) {
   useEffect(() => {
-    document.title = `${title} · Ophion`
+    document.title = `${title} · ${brand().name}`
   }, [title])
   return (
     <div className="page">

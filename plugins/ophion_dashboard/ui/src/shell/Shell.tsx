@@ -1,9 +1,9 @@
 import { Link, Outlet, useLocation } from '@tanstack/react-router'
 import { lazy, Suspense, useCallback, useEffect, useRef, useState } from 'react'
-import mark from '@/assets/mark.svg'
 import { Dialog } from '@/components/Dialog'
 import { Skeleton } from '@/components/States'
 import { remember, remembered } from '@/lib/storage'
+import { brand } from './brand'
 import { Help } from './Help'
 import { Nav } from './Nav'
 import { useSession } from './session'
@@ -34,15 +34,16 @@ function Frame() {
   }, [narrow])
   const openPalette = useCallback(() => setPalette(true), [])
   const openHelp = useCallback(() => setHelp(true), [])
+  const { name, logo } = brand()
   useShortcuts({ palette: openPalette, help: openHelp, toggleNav })
   return (
     <div className={`shell ${narrow ? 'narrow-nav' : ''}`}>
       <a className="skip button" href="#content">
         Skip to the page
       </a>
-      <Link to="/" className="brand">
-        <img src={mark} alt="" />
-        <span>Ophion</span>
+      <Link to="/" className="brand" aria-label={`${name}: overview`}>
+        <img src={logo} alt="" />
+        <span>{name}</span>
       </Link>
       <TopBar toggleNav={toggleNav} openNav={() => setNavOpen(!navOpen)} openPalette={openPalette} openHelp={openHelp} />
       <Nav open={navOpen} close={() => setNavOpen(false)} />

@@ -1,8 +1,8 @@
 import { useState, type FormEvent } from 'react'
 import { answer, api, ApiError } from '@/api/client'
-import mark from '@/assets/mark.svg'
 import { Button } from '@/components/Button'
 import { TextField } from '@/components/Field'
+import { brand } from './brand'
 
 interface Props {
   done: () => Promise<void>
@@ -50,13 +50,14 @@ export function SignInForm({ done, note }: Props) {
 
 /** The page before anything else; the address stays as it was, so that links survive signing in. */
 export function SignInPage({ done }: { done: () => Promise<void> }) {
+  const { name, logo } = brand()
   return (
     <main className="signin">
       <div className="panel">
         <div className="panel-body column">
           <div className="row">
-            <img src={mark} alt="" width={30} height={30} />
-            <h1>Sign in to Ophion</h1>
+            <img src={logo} alt="" width={30} height={30} />
+            <h1>Sign in to {name}</h1>
           </div>
           <SignInForm done={done} />
           <p className="faint small">
