@@ -30,7 +30,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _socket_path(options: argparse.Namespace) -> Path:
-    from ophion_agent.control import default_socket
+    from ophion_agent.control_socket import find_socket
 
     if options.socket:
         return Path(options.socket)
@@ -40,7 +40,7 @@ def _socket_path(options: argparse.Namespace) -> Path:
         configured = Sources(options.config).plan()[0].service.control.socket
         if configured:
             return Path(configured)
-    return default_socket()
+    return find_socket()
 
 
 def _tap(options: argparse.Namespace) -> int:

@@ -6,12 +6,12 @@ HTTP on a Unix socket that only the agent's user and root can open. docs/operati
 import contextlib
 import os
 import socket
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
+from ophion_agent.control_socket import default_socket
 from ophion_agent.errors import OphionError
 from ophion_agent.info import AgentInfo
 from ophion_agent.log import Log, agent_logger
@@ -30,15 +30,6 @@ class Controllable(AgentInfo, Protocol):
 
     def request_reload(self) -> None:
         """Read the configuration again."""
-
-
-def default_socket() -> Path:
-    """Return where the control socket stands unless the configuration names another place."""
-    # systemd lists several directories with colons between them.
-    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or os.environ.get("XDG_RUNTIME_DIR")
-    if runtime:
-        return Path(runtime) / "ophion-agent.sock"
-    return Path(tempfile.gettempdir()) / f"ophion-agent-{os.getuid()}" / "control.sock"
 
 
 class ControlServer:

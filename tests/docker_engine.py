@@ -56,6 +56,10 @@ class Docker:
         """Return a client of this daemon, to be opened."""
         return Engine(self.address, **options)
 
+    def has_image(self, name: str) -> bool:
+        """Whether `image` has made an image of this name."""
+        return name in self._images
+
     async def image(
         self,
         engine: Engine,
@@ -253,15 +257,12 @@ def write_root(
     with tarfile.open(fileobj=output, mode="w") as tar:
         for name in ("tmp", "etc", "proc", "sys", "dev", "bin", "root"):
             _add_folder(tar, name, 0o1777 if name == "tmp" else 0o755)
-        libraries: set[str] = set()
-        for program in programs:
-            path = Path(require(str(program), f"the program {program}"))
-            real = path.resolve()
-            tar.add(real, f"bin/{path.name}", recursive=False)
-            if isinstance(program, Path) or "/" in str(program):
-                tar.add(real, str(path).lstrip("/"), recursive=False)
-            libraries |= shared_libraries(real)
-        for library in sorted(libraries):
+        paths = {program: Path(require(str(program), f"the program {program}")) for program in programs}
+        for program, path in paths.items():
+            tar.add(path.resolve(), f"bin/{path.name}", recursive=False)
+            if (isinstance(program, Path) or "/" in str(program)) and path != Path("/bin", path.name):
+                _add_link(tar, str(path).lstrip("/"), f"bin/{path.name}")
+        for library in sorted(shared_libraries(*(path.resolve() for path in paths.values()))):
             tar.add(Path(library).resolve(), library.lstrip("/"), recursive=False)
         for folder in folders:
             tar.add(folder, str(folder).lstrip("/"), filter=_without_caches)
@@ -269,15 +270,23 @@ def write_root(
             _add_file(tar, name, content)
 
 
-def shared_libraries(program: Path) -> set[str]:
-    """Return the libraries that a program loads, its loader included; none for a static program."""
-    found = subprocess.run(["ldd", str(program)], capture_output=True, text=True, timeout=30, check=False)
-    return set(_LIBRARY.findall(found.stdout)) if found.returncode == 0 else set()
+def shared_libraries(*programs: Path) -> set[str]:
+    """Return the libraries that programs or libraries load, the loader included; none for what is static."""
+    if not programs:
+        return set()
+    found = subprocess.run(["ldd", *map(str, programs)], capture_output=True, text=True, timeout=30, check=False)
+    return set(_LIBRARY.findall(found.stdout))
 
 
 def _add_folder(tar: tarfile.TarFile, name: str, mode: int) -> None:
     entry = tarfile.TarInfo(name)
     entry.type, entry.mode = tarfile.DIRTYPE, mode
+    tar.addfile(entry)
+
+
+def _add_link(tar: tarfile.TarFile, name: str, target: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.mode = tarfile.LNKTYPE, target, 0o755
     tar.addfile(entry)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from ophion_agent.plugin import Context, Logs, OphionError, PermanentError, Receiver, RetryableError
 from ophion_docker.engine import Engine, Json
+from ophion_docker.logs import own_container
 from ophion_docker.matching import Selector, chosen_labels, pattern_test
 from ophion_docker.metadata import Container
 from ophion_docker.observer_config import DockerObserverConfig
@@ -56,8 +57,16 @@ class DockerObserverReceiver(Receiver[DockerObserverConfig, Logs]):
         self.context.spawn("report", self._report)
 
     def companions(self, engine: Engine) -> Sequence[Listener]:
-        """Return what else is to be told what happens to containers; none yet."""
-        return ()
+        """Return what else is told what happens to containers: what instruments them, where configured."""
+        if self.config.instrument is None:
+            return ()
+        from ophion_docker.instrument.own_agent import OwnAgent
+        from ophion_docker.observer_instrument import AutomaticInstrumentation
+
+        agent, own = OwnAgent(self.context.agent), own_container()
+        automatic = AutomaticInstrumentation(self.config.instrument, self.config, agent, self.context, own)
+        self.context.spawn("instrument", automatic.run)
+        return [automatic]
 
     async def stop(self) -> None:
         """Close the connections."""

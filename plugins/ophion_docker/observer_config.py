@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from ophion_agent.plugin import null_is_default
 from ophion_docker.engine_config import EngineConfig
 from ophion_docker.matching import Patterns, Selection
+from ophion_docker.observer_policy import InstrumentPolicy
 
 Action = Literal[
     "create", "start", "restart", "die", "stop", "kill", "oom", "destroy", "pause", "unpause", "rename", "update",
@@ -35,4 +36,7 @@ class DockerObserverConfig(EngineConfig):
     )
     max_waiting: int = Field(
         10_000, ge=1, description="Most events that wait while the pipeline takes none; more are dropped and counted."
+    )
+    instrument: InstrumentPolicy | None = Field(
+        None, description="Instrument containers as they start or are found; unset: none."
     )

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import quote
 
 import orjson
 import yaml
 
+from ophion_agent.control_socket import find_socket as default_socket
 from ophion_docker.instrument.errors import InstrumentError, Refused
 from ophion_docker.instrument.inject import ID_ATTRIBUTE
 
@@ -24,15 +23,6 @@ ERROR_ATTRIBUTE: Final = "ophion.instrument.error"
 DEFAULT_PORT: Final = 4318
 _CALL_SECONDS: Final = 10
 _LONGEST_LINE: Final = 64 << 20
-
-
-def default_socket() -> Path:
-    """Return where the agent's control socket stands unless its configuration names another place."""
-    candidates = [Path("/run/ophion-agent/ophion-agent.sock")]
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        candidates.insert(0, Path(runtime) / "ophion-agent.sock")
-    candidates.append(Path(tempfile.gettempdir()) / f"ophion-agent-{os.getuid()}" / "control.sock")
-    return next((path for path in candidates if path.exists()), candidates[-1])
 
 
 @dataclass(slots=True)
@@ -72,6 +62,22 @@ def _value(owner: Mapping[str, Any], key: str) -> str:
     return str(values[0].get("stringValue", "")) if values else ""
 
 
+class Agent(Protocol):
+    """The agent that telemetry is to arrive at: another process by its control socket, or the one that this runs in."""
+
+    async def otlp_port(self) -> int:
+        """Return the port on which the agent takes OTLP over HTTP; raises Refused when it takes none."""
+
+    async def otlp_hosts(self, port: int) -> list[str]:
+        """Return the hosts, as configured, on which it does so on a port."""
+
+    async def edges(self) -> list[str]:
+        """Return where pipelines begin."""
+
+    async def follow(self, edge: str, token: str, arrivals: Arrivals) -> None:
+        """Note what passes an edge with the id `token`, until cancelled."""
+
+
 class AgentSocket:
     """The control socket of one agent; raises Refused where no agent answers."""
 
@@ -80,12 +86,15 @@ class AgentSocket:
 
     async def otlp_port(self) -> int:
         """Return the port on which the agent takes OTLP over HTTP; raises Refused when it takes none."""
+        return required_port(await self._receivers())
+
+    async def otlp_hosts(self, port: int) -> list[str]:
+        """Return the hosts, as configured, on which it does so on a port."""
+        return [host for host, found in otlp_http_endpoints(await self._receivers()) if found == port]
+
+    async def _receivers(self) -> Mapping[str, Any]:
         async with self._get("/config") as answer, asyncio.timeout(_CALL_SECONDS):
-            configured = yaml.safe_load(await answer.read()) or {}
-        port = otlp_http_port(configured.get("receivers") or {})
-        if port is None:
-            raise Refused("the agent has no otlp receiver with the http protocol; configure one")
-        return port
+            return receivers_of(await answer.read())
 
     async def edges(self) -> list[str]:
         """Return where pipelines begin."""
@@ -123,21 +132,45 @@ class AgentSocket:
             raise Refused(f"{reason}; start ophion-agent, or name its socket with --socket") from error
 
 
-def otlp_http_port(receivers: Mapping[str, Any]) -> int | None:
-    """Return the port of the first otlp receiver's HTTP protocol in an effective configuration."""
+def receivers_of(config: str | bytes) -> Mapping[str, Any]:
+    """Return the receivers of an effective configuration."""
+    return (yaml.safe_load(config) or {}).get("receivers") or {}
+
+
+def otlp_http_endpoints(receivers: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return host and port of every otlp receiver's HTTP protocol, those that are not for this host alone first."""
+    found = []
     for name, options in receivers.items():
-        if name.partition("/")[0] == "otlp":
-            protocols = (options or {}).get("protocols") or {}
-            if "http" in protocols:
-                endpoint = str((protocols["http"] or {}).get("endpoint") or DEFAULT_PORT)
-                return int(endpoint.rpartition(":")[2])
-    return None
+        protocols = (options or {}).get("protocols") or {} if name.partition("/")[0] == "otlp" else {}
+        if "http" in protocols:
+            endpoint = str((protocols["http"] or {}).get("endpoint") or f"localhost:{DEFAULT_PORT}")
+            host, _, port = endpoint.rpartition(":")
+            found.append((host.strip("[]"), int(port)))
+    return sorted(found, key=lambda one: is_loopback(one[0]))
+
+
+def otlp_http_port(receivers: Mapping[str, Any]) -> int | None:
+    """Return the port of the first of `otlp_http_endpoints`."""
+    return next((port for _, port in otlp_http_endpoints(receivers)), None)
+
+
+def required_port(receivers: Mapping[str, Any]) -> int:
+    """Return the port for OTLP over HTTP; raises Refused when there is none."""
+    port = otlp_http_port(receivers)
+    if port is None:
+        raise Refused("the agent has no otlp receiver with the http protocol; configure one")
+    return port
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this host itself reaches a listener on `host`."""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 class Watch:
     """Watches every pipeline's beginning for one instrumentation, as `async with`."""
 
-    def __init__(self, agent: AgentSocket, token: str) -> None:
+    def __init__(self, agent: Agent, token: str) -> None:
         self._agent = agent
         self._token = token
         self.arrivals = Arrivals()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +21,18 @@ def build(folder: Path) -> None:
     """Fill a folder with both sets of packages and the loader; raises BundleError."""
     source = PAYLOADS / "node"
     copy_file(source / "register.js", folder / "register.js")
-    for version in VERSIONS:
-        target = folder / version
-        for name in ("package.json", "package-lock.json"):
-            copy_file(source / version / name, target / name)
-        command = ["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-bin-links"]
-        # The packages are for the Node of the container, not for the one of this host.
-        run([*command, "--engine-strict=false"], _REMEDY, folder=target)
-        _prune(target / "node_modules")
+    # Each waits for the registry most of the time.
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda version: _install(source / version, folder / version), VERSIONS))
+
+
+def _install(source: Path, target: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        copy_file(source / name, target / name)
+    command = ["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-bin-links"]
+    # The packages are for the Node of the container, not for the one of this host.
+    run([*command, "--engine-strict=false"], _REMEDY, folder=target)
+    _prune(target / "node_modules")
 
 
 def _prune(modules: Path) -> None:

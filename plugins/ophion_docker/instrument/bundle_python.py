@@ -9,6 +9,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
 from email.parser import Parser
 from pathlib import Path
@@ -27,16 +28,20 @@ def build(folder: Path) -> None:
     source = PAYLOADS / "python"
     copy_file(source / "sitecustomize.py", folder / "loader" / "sitecustomize.py")
     copy_file(source / "ophion_instrument_start.py", folder / "ophion_instrument_start.py")
-    for lowest, versions in PYTHONS.items():
-        site = folder / lowest
-        site.mkdir()
-        _install(source / f"requirements-{lowest}.txt", lowest, site)
-        if lowest == "3.8":
-            _add_exporter(source, site)
-        remove_all(site, ["RECORD", "*.pyi", "licenses"])
-        (site / "ophion-bundle.json").write_text(json.dumps(facts(site), indent=1) + "\n", encoding="utf-8")
-        for version in versions:
-            _compile(version, site)
+    # Each waits for the index most of the time.
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda lowest: _fill(source, folder / lowest, lowest), PYTHONS))
+
+
+def _fill(source: Path, site: Path, lowest: str) -> None:
+    site.mkdir()
+    _install(source / f"requirements-{lowest}.txt", lowest, site)
+    if lowest == "3.8":
+        _add_exporter(source, site)
+    remove_all(site, ["RECORD", "*.pyi", "licenses"])
+    (site / "ophion-bundle.json").write_text(json.dumps(facts(site), indent=1) + "\n", encoding="utf-8")
+    for version in PYTHONS[lowest]:
+        _compile(version, site)
 
 
 def _install(requirements: Path, version: str, site: Path) -> None:

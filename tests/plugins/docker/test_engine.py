@@ -133,9 +133,10 @@ async def test_streams_logs_and_events(docker: Docker, engine: Engine, shell: st
 
 async def test_reads_figures_in_one_shot(docker: Docker, engine: Engine, shell: str) -> None:
     container = await docker.run(engine, shell, ["sleep", "60"])
-    began = asyncio.get_running_loop().time()
-    assert (await engine.stats(container))["pids_stats"]["current"] == 1
-    assert asyncio.get_running_loop().time() - began < 1
+    figures = await engine.stats(container)
+    assert figures["pids_stats"]["current"] >= 1
+    # Two looks, a second apart, would tell what the processors did before.
+    assert "system_cpu_usage" not in figures["precpu_stats"]
 
 
 async def test_names_the_engine_that_is_not_there() -> None:

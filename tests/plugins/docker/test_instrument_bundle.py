@@ -11,7 +11,7 @@ import pytest
 from ophion_docker.instrument.bundle import MANIFEST, PAYLOADS, Bundle, build
 from ophion_docker.instrument.bundle_tools import run
 from ophion_docker.instrument.errors import BundleError, MissingBundle
-from tests.plugins.docker.instrument_rig import bundles
+from tests.plugins.docker.instrument_images import bundles
 
 
 @pytest.fixture
@@ -96,6 +96,7 @@ def test_locks_pin_every_package_by_hash_and_name_no_registry() -> None:
         assert "://" not in text
 
 
+@pytest.mark.timeout(300)
 def test_the_python_bundle_has_no_shared_objects_and_both_sets_of_packages() -> None:
     bundle = Bundle.load(bundles("python"), "python", check=True)
     assert not list(bundle.folder.rglob("*.so"))

@@ -6,51 +6,46 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from docker_engine import Docker
-from tests.plugins.docker.instrument_rig import Rig, bundles, flask_packages, python_image, running_rig
+from tests.plugins.docker.instrument_images import PACKAGES, bundles, python_image
+from tests.plugins.docker.instrument_rig import AT_ONCE, Rig, module_loop, running_rig
 
-OWN_SITE = "import sys\nsys.own_site_ran = True\n"
-STARTER = """
-import sys
-assert getattr(sys, "own_site_ran", False), "the application's sitecustomize did not run"
-open("/data/named/started", "a").write("x")
-from app import app
-app.run(host="0.0.0.0", port=8000)
-"""
+pytestmark = [module_loop, pytest.mark.timeout(300)]
+
+ENVIRONMENT = [f"{name}={value}" for name, value in AT_ONCE.items()]
 HEALTH = (
     "PYTHONPATH= /usr/bin/python3.11 -c \"import urllib.request as u; u.urlopen('http://127.0.0.1:8000/hello/check')\""
 )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def rig(docker: Docker, tmp_path: Path) -> AsyncIterator[Rig]:
-    async with running_rig(docker, tmp_path, bundles("python")) as rig:
+    async with running_rig(docker, tmp_path, bundles("python")) as home, home.fresh(tmp_path / "state") as rig:
         yield rig
 
 
 async def hard_container(rig: Rig) -> str:
     """Start the container `hard` in two networks that are made for it."""
-    await python_image(
-        rig.docker, rig.engine, {"/own/sitecustomize.py": OWN_SITE, "/app/start.py": STARTER}, "hard:1.0"
-    )
+    image = await python_image(rig.docker, rig.engine)
     base = rig.docker.gateway.rsplit(".", 2)[0]
     for name, subnet in (("front", f"{base}.253.0/24"), ("back", f"{base}.254.0/24")):
         await rig.engine.create_network(name, {"IPAM": {"Config": [{"Subnet": subnet}]}})
-    container = await rig.engine.create("hard", hard_body(base))
+    container = await rig.engine.create("hard", hard_body(image, base))
     back = {"IPAMConfig": {"IPv4Address": f"{base}.254.10"}, "Aliases": ["inner"]}
     await rig.engine.connect_network("back", container, back)
     await rig.engine.start(container)
     return container
 
 
-def hard_body(base: str) -> dict[str, Any]:
+def hard_body(image: str, base: str) -> dict[str, Any]:
     """Return the request of the hard container."""
     front = {"IPAMConfig": {"IPv4Address": f"{base}.253.10"}, "Aliases": ["web", "www"]}
     return {
-        "Image": "hard:1.0",
+        "Image": image,
         "Cmd": ["/usr/bin/python3.11", "start.py"],
-        "Env": [f"PYTHONPATH=/own:{flask_packages()}", "SECRET=s3cret=x", "EMPTY="],
+        "Env": [f"PYTHONPATH=/own:{PACKAGES}", *ENVIRONMENT, "SECRET=s3cret=x", "EMPTY="],
         "User": "1000",
         "Labels": {"com.docker.compose.project": "p", "com.docker.compose.service": "storefront"},
         "ExposedPorts": {"8000/tcp": {}},
@@ -133,7 +128,7 @@ async def test_every_property_survives_instrumentation_and_undo(rig: Rig) -> Non
         during = comparable(await rig.engine.inspect("hard"))
         assert _without_additions(during) == _without_additions(before)
         environment = json.loads(await rig.get("hard", "/environment"))
-        assert environment["PYTHONPATH"] == f"/opt/ophion-instrument/loader:/own:{flask_packages()}"
+        assert environment["PYTHONPATH"] == f"/opt/ophion-instrument/loader:/own:{PACKAGES}"
         assert environment["SECRET"] == "s3cret=x"
         assert environment["EMPTY"] == ""
         resource, _ = await rig.wait_for("spans", lambda _, span: span["name"] == "GET /environment")

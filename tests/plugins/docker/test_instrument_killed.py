@@ -1,88 +1,118 @@
 """SIGKILL of the tool at every point of the journal: `--recover` leaves one running container and nothing else."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from docker_engine import Docker
+from ophion_docker.instrument.errors import Refused
 from ophion_docker.instrument.journal import Journal
 from ophion_docker.instrument.refuse import ID_LABEL
 from ophion_docker.instrument.swap import STEPS
-from tests.plugins.docker.instrument_rig import Rig, bundles, idle_python, running_rig
+from tests.plugins.docker.instrument_images import stub_bundles
+from tests.plugins.docker.instrument_rig import Rig, idle_python, module_loop, running_rig
+
+pytestmark = module_loop
 
 # Between "after" one step and "before" the next only the journal is written.
 POINTS = ["before create", *(f"after {step}" for step in STEPS[:-1]), "before remove", "after remove"]
 FORWARD = ("before remove", "after remove")
+# The steps of an undo are those of instrumentation, which is killed at each point above.
+UNDO_POINTS = ["after create", "after stop", "after name", "after start", "before remove"]
 
 
-@pytest.fixture
-async def rig(docker: Docker, tmp_path: Path) -> AsyncIterator[Rig]:
-    async with running_rig(docker, tmp_path, bundles("python")) as rig:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def home(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    folder = tmp_path_factory.mktemp("rig")
+    async with running_rig(docker, folder, stub_bundles(folder)) as rig:
         yield rig
 
 
-async def only_container(rig: Rig) -> tuple[str, bool]:
-    """Return the id of the engine's only container, which must be `idle` and run, and whether it is instrumented."""
-    containers = await rig.engine.containers(every=True)
-    assert [container["Names"] for container in containers] == [["/idle"]]
-    inspect = await rig.engine.inspect("idle")
-    assert inspect["State"]["Running"]
-    assert inspect["HostConfig"]["RestartPolicy"]["Name"] == "always"
-    return str(inspect["Id"]), ID_LABEL in inspect["Config"]["Labels"]
+@pytest_asyncio.fixture(loop_scope="module")
+async def rig(home: Rig, tmp_path: Path) -> AsyncIterator[Rig]:
+    async with home.fresh(tmp_path / "state") as rig:
+        yield rig
 
 
-@pytest.mark.timeout(300)
+def named(point: str) -> str:
+    """Return the name of the container, and of the journal, that a point is tried on."""
+    return f"idle-{point.replace(' ', '-')}"
+
+
+async def containers(rig: Rig, points: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    """Return by point the id of its container and whether that is instrumented.
+
+    There must be no other container, and each must run with the restart policy of its original.
+    """
+    every = await rig.engine.containers(every=True)
+    assert sorted(container["Names"][0] for container in every) == sorted(f"/{named(point)}" for point in points)
+    found = {}
+    for point in points:
+        inspect = await rig.engine.inspect(named(point))
+        assert inspect["State"]["Running"], point
+        assert inspect["HostConfig"]["RestartPolicy"]["Name"] == "always", point
+        found[point] = (str(inspect["Id"]), ID_LABEL in inspect["Config"]["Labels"])
+    return found
+
+
+async def recovered(rig: Rig, point: str) -> list[str]:
+    return await rig.instrumentation(state=named(point)).recover()
+
+
+@pytest.mark.timeout(180)
 async def test_instrumentation_killed_at_any_step_is_finished_or_taken_back(rig: Rig) -> None:
-    original = await idle_python(rig, "idle", restart="always")
-    for point in POINTS:
-        killed = await rig.cli("idle", "--wait-span", "0", kill_at=point)
-        assert killed.returncode == -9, (point, killed.stdout, killed.stderr)
-        lines = await rig.instrumentation().recover()
-        found, instrumented = await only_container(rig)
+    originals = {point: await idle_python(rig, named(point), restart="always") for point in POINTS}
+    words = {point: rig.words(named(point), "--wait-span", "0", state=named(point)) for point in POINTS}
+    ended = await rig.cli_at_once(*((words[point], point) for point in POINTS))
+    assert [done.returncode for done in ended] == [-9] * len(POINTS), [done.stderr for done in ended]
+
+    lines = {point: await recovered(rig, point) for point in POINTS}
+    for point, (found, instrumented) in (await containers(rig, POINTS)).items():
         assert instrumented == (point in FORWARD), (point, lines)
-        assert lines == [f"idle: instrumentation {'finished' if instrumented else 'taken back, the original runs'}"]
+        how = "finished" if instrumented else "taken back, the original runs"
+        assert lines[point] == [f"{named(point)}: instrumentation {how}"]
         if not instrumented:
-            assert found == original, point
-            assert Journal(rig.state).read("idle") is None
-            continue
-        await rig.instrumentation().undo("idle")
-        original, instrumented = await only_container(rig)
-        assert not instrumented
+            assert found == originals[point], point
+            assert Journal(rig.state.with_name(named(point))).read(named(point)) is None
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(180)
 async def test_undo_killed_at_any_step_is_finished_or_taken_back(rig: Rig) -> None:
-    await idle_python(rig, "idle", restart="always")
-    await rig.cli("idle", "--wait-span", "0")
-    # The steps are those of instrumentation, which is killed at each point above.
-    for point in ("after create", "after stop", "after name", "after start", *FORWARD[:1]):
-        killed = await rig.cli("--undo", "idle", kill_at=point)
-        assert killed.returncode == -9, (point, killed.stdout, killed.stderr)
-        lines = await rig.instrumentation().recover()
-        _, instrumented = await only_container(rig)
+    for point in UNDO_POINTS:
+        await idle_python(rig, named(point), restart="always")
+    instrument = (rig.instrumentation(state=named(point)).instrument for point in UNDO_POINTS)
+    await asyncio.gather(
+        *(one(named(point), rig.options()) for one, point in zip(instrument, UNDO_POINTS, strict=True))
+    )
+    words = {point: rig.words("--undo", named(point), state=named(point)) for point in UNDO_POINTS}
+    ended = await rig.cli_at_once(*((words[point], point) for point in UNDO_POINTS))
+    assert [done.returncode for done in ended] == [-9] * len(UNDO_POINTS), [done.stderr for done in ended]
+
+    lines = {point: await recovered(rig, point) for point in UNDO_POINTS}
+    for point, (_, instrumented) in (await containers(rig, UNDO_POINTS)).items():
         assert instrumented == (point not in FORWARD), (point, lines)
 
 
 async def test_refuses_while_an_interrupted_run_is_not_recovered(rig: Rig) -> None:
     await idle_python(rig, "idle")
-    await rig.cli("idle", kill_at="after hold")
-    for arguments in (["idle"], ["--undo", "idle"]):
-        done = await rig.cli(*arguments)
-        assert done.returncode == 3
-        assert "an earlier run was interrupted; run `ophion-agent instrument --recover` first" in done.stderr
-    assert "interrupted; run --recover" in (await rig.cli("--status", "idle")).stdout
-
-
-async def test_recover_says_when_there_is_nothing_to_do(rig: Rig) -> None:
-    done = await rig.cli("--recover")
-    assert (done.returncode, done.stdout) == (0, "nothing to recover\n")
+    await rig.cli_at_once((rig.words("idle"), "after hold"))
+    for attempt in (rig.instrumentation().instrument("idle", rig.options()), rig.instrumentation().undo("idle")):
+        with pytest.raises(Refused, match="an earlier run was interrupted; run `ophion-agent instrument --recover` fi"):
+            await attempt
+    asked = (rig.words("--status", "idle"), rig.words("--recover", state="another"), rig.words("--recover"))
+    status, nothing, done = await rig.cli_at_once(*((words, "") for words in asked))
+    assert "interrupted; run --recover" in status.stdout
+    assert (nothing.returncode, nothing.stdout) == (0, "nothing to recover\n")
+    assert (done.returncode, done.stdout) == (0, "idle: instrumentation taken back, the original runs\n")
 
 
 async def test_recover_leaves_alone_what_somebody_removed(rig: Rig) -> None:
     await idle_python(rig, "idle")
-    await rig.cli("idle", kill_at="before verify")
+    await rig.cli_at_once((rig.words("idle"), "before verify"))
     for container in await rig.engine.containers(every=True):
         await rig.engine.remove(container["Id"], force=True)
-    done = await rig.cli("--recover")
-    assert "idle: its containers are gone" in done.stdout
+    [line] = await rig.instrumentation().recover()
+    assert line.startswith("idle: its containers are gone")

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from agent_process import AgentProcess, Finished, eventually, execute, free_port
 from requirement import require
-from tests.plugins.docker.instrument_rig import PYTHON, agent_config, bundles, node_program, plain
+from tests.plugins.docker.instrument_images import PYTHON, bundles, node_program
+from tests.plugins.docker.instrument_rig import agent_config, module_loop, plain
+
+pytestmark = [module_loop, pytest.mark.timeout(300)]  # Bundles are built meanwhile on a new machine.
 
 APPLICATION = """
 import logging, os, sqlite3, time
@@ -36,6 +40,7 @@ class Receiver:
     def __init__(self, agent: AgentProcess, output: Path) -> None:
         self.url = agent.endpoint("otlp", "http").replace("0.0.0.0", "127.0.0.1")
         self._output = output
+        self._skipped = output.stat().st_size if output.exists() else 0
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment that an instrumented container gives."""
@@ -44,7 +49,9 @@ class Receiver:
 
     def lines(self) -> list[dict[str, Any]]:
         """Return every request taken."""
-        return [json.loads(line) for line in self._output.read_text().splitlines()] if self._output.exists() else []
+        if not self._output.exists():
+            return []
+        return [json.loads(line) for line in self._output.read_bytes()[self._skipped :].splitlines()]
 
     async def records(self, kind: str, name: str, least: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """Return (resource attributes, record) of a kind once there are enough."""
@@ -63,11 +70,18 @@ class Receiver:
         return records
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[AgentProcess, Path]]:
+    folder = tmp_path_factory.mktemp("loaders")
+    output = folder / "received.jsonl"
+    async with AgentProcess(folder / "agent", agent_config(output, free_port())) as agent:
+        yield agent, output
+
+
 @pytest.fixture
-async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
-    output = tmp_path / "received.jsonl"
-    async with AgentProcess(tmp_path / "agent", agent_config(output, free_port())) as agent:
-        yield Receiver(agent, output)
+def receiver(agent: tuple[AgentProcess, Path]) -> Receiver:
+    """The agent of this module, of which only what comes from now on is seen."""
+    return Receiver(*agent)
 
 
 def payload(folder: Path, bundle: str) -> Path:

@@ -183,6 +183,45 @@ def test_detects_this_python_and_reads_nothing_of_processes_that_are_gone() -> N
     assert detect([gone]) == []
 
 
+class GivenProcess(Process):
+    """A process whose facts are given."""
+
+    def __init__(self, command: tuple[str, ...] = (), executable: str = "", mapped: tuple[str, ...] = ()) -> None:
+        super().__init__(1)
+        self.__dict__.update(command=command, executable=executable, mapped=frozenset(mapped), environment={})
+
+
+@pytest.mark.parametrize(
+    ("command", "executable", "is_starting"),
+    [
+        (("runc", "init"), "/", True),
+        (("/usr/sbin/runc", "init"), "/usr/sbin/runc", True),
+        (("crun", "create"), "/usr/bin/crun", True),
+        (("/app", "init"), "/app", False),
+        (("python3", "-m", "runc"), "/usr/bin/python3", False),
+        ((), "", False),
+    ],
+)
+def test_the_runtime_of_the_engine_is_not_taken_for_the_application(
+    command: tuple[str, ...], executable: str, is_starting: bool
+) -> None:
+    assert GivenProcess(command, executable).is_starting == is_starting
+
+
+@pytest.mark.parametrize(
+    ("library", "libc"),
+    [
+        ("/lib/ld-musl-x86_64.so.1", "musl"),
+        ("/usr/lib/libc.so", "musl"),
+        ("/lib/x86_64-linux-gnu/libc.so.6", "glibc"),
+        ("/lib64/libc-2.28.so", "glibc"),
+    ],
+)
+def test_tells_the_c_library_by_what_is_mapped(library: str, libc: str) -> None:
+    process = GivenProcess(("dotnet",), "/usr/bin/dotnet", (library, "/usr/share/dotnet/libcoreclr.so"))
+    assert [(found.language, found.libc) for found in detect([process])] == [("dotnet", libc)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
