@@ -166,7 +166,8 @@ fetch_wheel() {
     if [ -d "$from" ]; then
         say "building a wheel of $from"
         "$here/scripts/pip-install.sh" "$work/build" --require-hashes -r "$from/requirements/build.txt"
-        "$work/build/bin/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$work" "$from"
+        # A host's agent shows no pages.
+        OPHION_DASHBOARD=skip "$work/build/bin/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$work" "$from"
     elif [ -f "$from" ]; then
         cp "$from" "$work/"
     else

@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -23,12 +23,14 @@ from pydantic import Field
 from ophion_agent.component import Config
 from ophion_agent.compression import ENCODINGS, BodyTooLargeError
 from ophion_agent.errors import OphionError, Unauthenticated
-from ophion_agent.fields import ByteSize, Duration, Endpoint, Text, parse_endpoint
+from ophion_agent.fields import ByteSize, Duration, Endpoint, ParsedEndpoint, Text, parse_endpoint
 from ophion_agent.log import agent_logger
 from ophion_agent.services import SERVER_AUTH, Provides, ServerAuth
 from ophion_agent.tls import TLSServerConfig, server_context
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohttp import web
 
     from ophion_agent.context import Context
@@ -98,7 +100,8 @@ class WebServer:
     """Serves `app` while started. `start()` puts the configured gates on the application, so each app serves once.
 
     `error_response(request, status, message)` answers what never reaches a handler (401, 404, 405); without it that is
-    plain text. With `cancel_with_client` a handler is cancelled when its client goes away.
+    plain text. With `cancel_with_client` a handler is cancelled when its client goes away. `additional_endpoints` serve
+    the same as the configured endpoint; `urls` names where all of them can be reached.
     """
 
     def __init__(
@@ -111,8 +114,10 @@ class WebServer:
         report: Callable[[str], None] = lambda _: None,
         shutdown_seconds: float = 5.0,
         cancel_with_client: bool = False,
+        additional_endpoints: Sequence[str] = (),
     ) -> None:
         self._config = config
+        self._additional_endpoints = additional_endpoints
         self._app = app
         self._auth = auth
         self._error_response = error_response
@@ -120,9 +125,10 @@ class WebServer:
         self._shutdown_seconds = shutdown_seconds
         self._cancel_with_client = cancel_with_client
         self._runner: web.AppRunner | None = None
-        self._unix_path = ""
+        self._unix_paths: list[str] = []
         self.port = 0
         self.url = ""
+        self.urls: list[str] = []
 
     async def start(self) -> None:
         """Listen; raises OphionError saying which address is not to be had or which TLS file is not usable."""
@@ -143,34 +149,45 @@ class WebServer:
             lingering_time=_LINGERING_SECONDS,
         )
         await self._runner.setup()
-        endpoint = parse_endpoint(self._config.endpoint)
+        await self._listen(self._config.endpoint, context, "endpoint")
+        for endpoint in self._additional_endpoints:
+            await self._listen(endpoint, context, "additional_endpoints")
+
+    async def _listen(self, configured: str, context: ssl.SSLContext | None, option: str) -> None:
         try:
-            if endpoint.unix_path is not None:
-                await web.UnixSite(self._runner, endpoint.unix_path, ssl_context=context).start()
-                self._unix_path, self.url = endpoint.unix_path, f"unix:{endpoint.unix_path}"
-                return
-            host, port = endpoint.host, endpoint.port or 0
-            if port == 0:
-                # A name with two addresses would get two different free ports.
-                host = await _first_address(host)
-            site = web.TCPSite(self._runner, host or None, port, ssl_context=context)
-            await site.start()
-            self.port = site.port
-            scheme = "https" if context else "http"
-            self.url = f"{scheme}://{_bracketed(host or 'localhost')}:{self.port}"
+            port, url = await self._add_site(parse_endpoint(configured), context)
         except OSError as exc:
             await self.stop()
-            raise listen_error(self._config.endpoint, exc) from exc
+            raise listen_error(configured, exc, option) from exc
+        if not self.urls:
+            self.port, self.url = port, url
+        self.urls.append(url)
+
+    async def _add_site(self, endpoint: ParsedEndpoint, context: ssl.SSLContext | None) -> tuple[int, str]:
+        from aiohttp import web
+
+        assert self._runner is not None
+        if endpoint.unix_path is not None:
+            await web.UnixSite(self._runner, endpoint.unix_path, ssl_context=context).start()
+            self._unix_paths.append(endpoint.unix_path)
+            return 0, f"unix:{endpoint.unix_path}"
+        host, port = endpoint.host, endpoint.port or 0
+        if port == 0:
+            # A name with two addresses would get two different free ports.
+            host = await _first_address(host)
+        site = web.TCPSite(self._runner, host or None, port, ssl_context=context)
+        await site.start()
+        scheme = "https" if context else "http"
+        return site.port, f"{scheme}://{_bracketed(host or 'localhost')}:{site.port}"
 
     async def stop(self) -> None:
         """Stop listening, let running requests end within `shutdown_seconds`, close the rest."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
-        if self._unix_path:
+        while self._unix_paths:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._unix_path)
-            self._unix_path = ""
+                os.unlink(self._unix_paths.pop())
 
     def _guard(self) -> None:
         from aiohttp import web
@@ -325,13 +342,13 @@ def lower_headers(request: web.Request) -> dict[str, tuple[str, ...]]:
     return collected
 
 
-def listen_error(endpoint: str, exc: OSError) -> OphionError:
-    """Return the error of a server that cannot listen, with the way out."""
+def listen_error(endpoint: str, exc: OSError, option: str = "endpoint") -> OphionError:
+    """Return the error of a server that cannot listen, with the way out; `option` is where the endpoint stands."""
     if exc.errno == errno.EADDRINUSE:
-        reason, remedy = "the address is in use", "stop the other program or change `endpoint`"
+        reason, remedy = "the address is in use", f"stop the other program or change `{option}`"
         return OphionError(f"cannot listen on {endpoint}: {reason}; {remedy}")
     reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)
-    return OphionError(f"cannot listen on {endpoint}: {reason}; check `endpoint`")
+    return OphionError(f"cannot listen on {endpoint}: {reason}; check `{option}`")
 
 
 async def _first_address(host: str) -> str:

@@ -20,6 +20,7 @@ from ophion_agent.server import (
     ANONYMOUS,
     AUTHORIZER,
     HTTP_ROUTES,
+    PAGES,
     Permission,
     Principal,
     Route,
@@ -164,7 +165,10 @@ def make_api(
         metrics=metrics or SelfMetrics(),
         services={**sources, "authorizer of the test": authorizer},
         provided={AUTHORIZER.name: "authorizer of the test"},
-        gathered={HTTP_ROUTES.name: list(sources)},
+        gathered={
+            HTTP_ROUTES.name: list(sources),
+            PAGES.name: [name for name, source in sources.items() if hasattr(source, "page")],
+        },
         agent=agent or cast(Any, FakeAgent()),
     )
     return Api(ApiConfig.model_validate({"endpoint": "127.0.0.1:0", **(config or {})}), context)

@@ -51,6 +51,7 @@ class ServerProcess(AgentProcess):
         self.state = directory / "var"
         self.environ = {
             "API_PORT": str(self.api_port),
+            "DASHBOARD_PORT": "0",
             "OTLP_GRPC_PORT": str(self.grpc_port),
             "OTLP_HTTP_PORT": str(self.http_port),
             "STATE_DIRECTORY": str(self.state),

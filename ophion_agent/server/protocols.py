@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ophion_agent.server.principals import Principal
-from ophion_agent.server.routes import Route
+from ophion_agent.server.routes import Reply, Route
 from ophion_agent.services import ServiceKey
 
 if TYPE_CHECKING:
@@ -168,6 +168,19 @@ class RouteSource(Protocol):
         """Return the routes; also before a start, for the documentation, so only handlers use what `start` opens."""
 
 
+class PageSource(Protocol):
+    """Offers pages for people: what a GET or HEAD of a path that belongs to no route is answered with.
+
+    Pages are public and count against no limit, so they hold no data and lie in memory.
+    """
+
+    def page(self, path: str, headers: Mapping[str, str]) -> Reply | None:
+        """Return the answer, None where there is no such page; `headers` takes names in any case.
+
+        Paths that share their first part with a route, such as /api/..., are never asked for.
+        """
+
+
 class BackupSource(Protocol):
     """Something that a backup of the server has to hold."""
 
@@ -204,6 +217,7 @@ CONTROL_STORE: ServiceKey[ControlStore] = ServiceKey("control store")
 AUTHORIZER: ServiceKey[Authorizer] = ServiceKey("authorizer")
 AUDIT_LOG: ServiceKey[AuditLog] = ServiceKey("audit log")
 HTTP_ROUTES: ServiceKey[RouteSource] = ServiceKey("HTTP routes")
+PAGES: ServiceKey[PageSource] = ServiceKey("pages")
 TENANTS: ServiceKey[TenantDirectory] = ServiceKey("tenant directory")
 BACKUP: ServiceKey[BackupSource] = ServiceKey("backup source")
 PROMQL: ServiceKey[PromQL] = ServiceKey("PromQL engine")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import platform
 import uuid
 from typing import Final
 
@@ -34,6 +35,7 @@ class SelfReceiver(Receiver[SelfConfig, Logs | Metrics | Traces]):
             "service.name": "ophion-agent",
             "service.version": self.context.agent.version,
             "service.instance.id": str(uuid.uuid4()),
+            "host.name": platform.node(),
             **self.config.resource,
         }
         if Logs in self.signals and self.config.logs.enabled:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 
 from ophion_agent.plugin import Config, Context, Endpoint, Extension, null_is_default
+from ophion_agent.server import DEFAULT_TENANT, HTTP_ROUTES, Call, Forbidden, Permission, Route
 from ophion_agent.web import HTTPServerConfig, WebServer, server_auth
 from ophion_extensions.browser_guard import guard
 from ophion_extensions.zpages_page import config_page, status_page
-from ophion_extensions.zpages_status import Observer
+from ophion_extensions.zpages_status import Observer, Snapshot
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -45,9 +46,10 @@ class ZPagesConfig(HTTPServerConfig):
 
 
 class ZPages(Extension[ZPagesConfig]):
-    """Serves the status page: `/`, `/config` and `/status.json`."""
+    """Serves the status page: `/`, `/config` and `/status.json`; on a server the latter also as part of the API."""
 
     type_name = "zpages"
+    provides = (HTTP_ROUTES,)
 
     def __init__(self, config: ZPagesConfig, context: Context) -> None:
         super().__init__(config, context)
@@ -81,6 +83,18 @@ class ZPages(Extension[ZPagesConfig]):
         while True:
             self._observer.observe()
             await self.context.clock.sleep(_OBSERVE_SECONDS)
+
+    def routes(self) -> Sequence[Route]:
+        """Return the route of the status, for a server's API."""
+        summary = "Pipelines with live rates, queues and states of the process that answers"
+        path = "/api/agent/status"
+        return [Route("GET", path, self._status, Permission.OPERATE, answer=Snapshot, tag="server", summary=summary)]
+
+    async def _status(self, call: Call) -> Snapshot:
+        # The process serves every tenant; its figures and errors are its operators' business.
+        if call.tenant != DEFAULT_TENANT:
+            raise Forbidden(f"the state of the agent is for the tenant {DEFAULT_TENANT}; ask its operators")
+        return self._observer.snapshot()
 
     def _routes(self) -> dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
         from aiohttp import web

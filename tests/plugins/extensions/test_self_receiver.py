@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import platform
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -76,6 +77,7 @@ async def test_brings_the_agents_log_into_a_pipeline(running: Running) -> None:
     assert resource["service.name"] == "ophion-agent"
     assert resource["service.version"] == "1.2.3"
     assert len(resource["service.instance.id"]) == 36
+    assert resource["host.name"] == platform.node()
 
 
 async def test_carries_exceptions(running: Running) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from api_serving import FakeAuthorizer, serve
 from ophion_agent.health import Readiness
 from ophion_agent.info import ComponentInfo, EdgeInfo, PipelineInfo, QueueInfo
 from ophion_agent.self_metrics import SelfMetrics
+from ophion_agent.server import Permission, Principal
 from ophion_agent.testing import EPOCH_NS, ManualClock, make_component, make_traces
 from ophion_extensions.times import go_duration, short_bytes, short_count, short_duration
 from ophion_extensions.zpages import ZPages
@@ -159,6 +161,27 @@ async def test_allows_browsers_nothing_but_its_own_style_and_script(get: Get) ->
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
     assert headers["X-Frame-Options"] == "DENY"
+
+
+async def test_a_server_s_api_has_the_status_for_operators_of_the_default_tenant(
+    agent: Any, clock: ManualClock, metrics: SelfMetrics
+) -> None:
+    agent.pipelines = lambda: [traces(items=1000, failed=7)]
+    agent.queues = lambda: [queue(size=5, last_error="refused")]
+    pages = make_component(ZPages, {"endpoint": "localhost:0"}, agent=agent, clock=clock, metrics=metrics)
+    operator = frozenset({Permission.READ, Permission.OPERATE})
+    principals = {
+        "ada": Principal("ada", "user", "default", operator),
+        "eve": Principal("eve", "user", "other", operator),
+        "vera": Principal("vera", "user", "default", frozenset({Permission.READ})),
+    }
+    async with serve({"zpages": pages}, FakeAuthorizer(principals)) as server:
+        status = (await server.get("/api/agent/status", key="ada")).json()
+        refused = [await server.get("/api/agent/status", key=name) for name in ("eve", "vera")]
+    assert status["pipelines"][0]["arrows"][0] == {"per_second": 0.0, "total": 1000, "failed": 7}
+    assert status["queues"][0]["last_error"] == "refused"
+    assert [answer.status for answer in refused] == [403, 403]
+    assert refused[0].json()["detail"] == "the state of the agent is for the tenant default; ask its operators"
 
 
 async def test_works_without_script(get: Get) -> None:

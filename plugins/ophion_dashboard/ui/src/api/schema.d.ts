@@ -109,6 +109,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agent/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Pipelines with live rates, queues and states of the process that answers */
+        get: operations["get_api_agent_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/attributes": {
         parameters: {
             query?: never;
@@ -245,6 +262,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/containers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Containers with their latest metrics */
+        get: operations["get_api_containers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A container by its name or id */
+        get: operations["get_api_containers_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboard/brand": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Name and picture of the pages */
+        get: operations["get_api_dashboard_brand"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dashboard/overview": {
         parameters: {
             query?: never;
@@ -256,6 +324,220 @@ export interface paths {
         get: operations["get_api_dashboard_overview"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List dashboards */
+        get: operations["get_api_dashboards"];
+        put?: never;
+        /** Save a new dashboard */
+        post: operations["post_api_dashboards"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/home": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The dashboard that the caller sees first */
+        get: operations["get_api_dashboards_home"];
+        /** Choose the dashboard to see first */
+        put: operations["put_api_dashboards_home"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Save a dashboard from its YAML text */
+        post: operations["post_api_dashboards_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List snapshots */
+        get: operations["get_api_dashboards_snapshots"];
+        put?: never;
+        /**
+         * Keep what a dashboard shows
+         * @description 4 MiB at most, and 256 MiB of a tenant's snapshots together.
+         */
+        post: operations["post_api_dashboards_snapshots"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/snapshots/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A snapshot */
+        get: operations["get_api_dashboards_snapshots_id"];
+        put?: never;
+        post?: never;
+        /** Delete a snapshot: one's own, or any as an admin */
+        delete: operations["delete_api_dashboards_snapshots_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Dashboards to start from */
+        get: operations["get_api_dashboards_templates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/{uid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A dashboard */
+        get: operations["get_api_dashboards_uid"];
+        /** Save a dashboard anew */
+        put: operations["put_api_dashboards_uid"];
+        post?: never;
+        /** Delete a dashboard: one's own, or any as an admin */
+        delete: operations["delete_api_dashboards_uid"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/{uid}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A dashboard as YAML, to be kept in git or imported elsewhere */
+        get: operations["get_api_dashboards_uid_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/{uid}/star": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Star a dashboard */
+        put: operations["put_api_dashboards_uid_star"];
+        post?: never;
+        /** Take the star away */
+        delete: operations["delete_api_dashboards_uid_star"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/{uid}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The versions of a dashboard, newest first */
+        get: operations["get_api_dashboards_uid_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/{uid}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A version of a dashboard */
+        get: operations["get_api_dashboards_uid_versions_version"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboards/{uid}/versions/{version}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Save an old version as the newest */
+        post: operations["post_api_dashboards_uid_versions_version_restore"];
         delete?: never;
         options?: never;
         head?: never;
@@ -572,6 +854,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/services/{name}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A service */
+        get: operations["get_api_services_name_view"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/store": {
         parameters: {
             query?: never;
@@ -643,6 +942,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/traces/facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Values that spans can be filtered by, with counts */
+        get: operations["get_api_traces_facets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/traces/histogram": {
         parameters: {
             query?: never;
@@ -652,6 +968,23 @@ export interface paths {
         };
         /** Spans, errors and durations over time */
         get: operations["get_api_traces_histogram"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/traces/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Traces as points of time and duration */
+        get: operations["get_api_traces_points"];
         put?: never;
         post?: never;
         delete?: never;
@@ -892,6 +1225,38 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * Box
+         * @description One component as drawn in a pipeline; `flow` is None where nothing is counted.
+         */
+        Box: {
+            /** Kind */
+            kind: string;
+            /** Id */
+            id: string;
+            /** Status */
+            status: string;
+            /** Reason */
+            reason: string;
+            /** @default null */
+            flow: components["schemas"]["Flow"] | null;
+        };
+        /**
+         * BrandAnswer
+         * @description Name and picture of the pages.
+         */
+        BrandAnswer: {
+            /**
+             * Title
+             * @description Name in the title and beside the logo.
+             */
+            title: string;
+            /**
+             * Logo
+             * @description Path of the picture; null for the built-in one.
+             */
+            logo: string | null;
+        };
+        /**
          * ChangePassword
          * @description The caller's own password.
          */
@@ -908,6 +1273,24 @@ export interface components {
              * @description At least 12 characters.
              */
             new_password: string;
+        };
+        /**
+         * ChangedDashboard
+         * @description A dashboard to save over a version.
+         */
+        ChangedDashboard: {
+            /**
+             * Version
+             * @description The version that was changed; 409 where there is a newer one.
+             */
+            version: number;
+            dashboard: components["schemas"]["Dashboard"];
+            /**
+             * Message
+             * @description What was changed, for the list of versions.
+             * @default
+             */
+            message: string;
         };
         /**
          * ChangedTenant
@@ -955,6 +1338,24 @@ export interface components {
              * @default null
              */
             password: string | null;
+        };
+        /**
+         * Component
+         * @description One line of the table of components.
+         */
+        Component: {
+            /** Kind */
+            kind: string;
+            /** Id */
+            id: string;
+            /** Status */
+            status: string;
+            /** Reason */
+            reason: string;
+            /** Since */
+            since: string;
+            /** For Seconds */
+            for_seconds: number;
         };
         /**
          * ComponentHealth
@@ -1016,6 +1417,194 @@ export interface components {
              * @default null
              */
             value: string | number | boolean | null;
+        };
+        /**
+         * Container
+         * @description A container.
+         */
+        Container: {
+            /**
+             * Name
+             * @description container.name, else the first twelve digits of its id.
+             */
+            name: string;
+            /**
+             * Id
+             * @description container.id of the newest of this name; empty where none is known.
+             */
+            id: string;
+            /**
+             * Host
+             * @description host.name; empty where it is not known.
+             */
+            host: string;
+            /**
+             * Image
+             * @description container.image.name; empty where it is not known.
+             */
+            image: string;
+            /**
+             * Runtime
+             * @description container.runtime; empty where it is not known.
+             */
+            runtime: string;
+            /**
+             * Services
+             * @description Services in it.
+             */
+            services: string[];
+            /**
+             * Last Seen
+             * @description When a batch last named its resource for the first time on a day.
+             */
+            last_seen: string;
+            /** @description The latest of its metrics. */
+            figures: components["schemas"]["ContainerFigures"];
+        };
+        /**
+         * ContainerFigures
+         * @description Metrics of a container; null where the agent does not send them.
+         */
+        ContainerFigures: {
+            /**
+             * Cpu Cores
+             * @description Processor cores in use.
+             * @default null
+             */
+            cpu_cores: number | null;
+            /**
+             * Memory Used Bytes
+             * @description Memory in use, without the cache.
+             * @default null
+             */
+            memory_used_bytes: number | null;
+            /**
+             * Memory Limit Bytes
+             * @description Its limit, or the host's memory.
+             * @default null
+             */
+            memory_limit_bytes: number | null;
+            /**
+             * Memory Utilization
+             * @description Used share of the limit, 0 to 1.
+             * @default null
+             */
+            memory_utilization: number | null;
+            /**
+             * Received Bytes Per Second
+             * @description Network, received.
+             * @default null
+             */
+            received_bytes_per_second: number | null;
+            /**
+             * Sent Bytes Per Second
+             * @description Network, sent.
+             * @default null
+             */
+            sent_bytes_per_second: number | null;
+            /**
+             * Read Bytes Per Second
+             * @description Block devices, read.
+             * @default null
+             */
+            read_bytes_per_second: number | null;
+            /**
+             * Written Bytes Per Second
+             * @description Block devices, written.
+             * @default null
+             */
+            written_bytes_per_second: number | null;
+            /**
+             * Uptime Seconds
+             * @description Time since its start.
+             * @default null
+             */
+            uptime_seconds: number | null;
+            /**
+             * Restarts
+             * @description How often it was started again.
+             * @default null
+             */
+            restarts: number | null;
+            /**
+             * Pids
+             * @description Processes and threads.
+             * @default null
+             */
+            pids: number | null;
+        };
+        /**
+         * ContainerPage
+         * @description A page of containers.
+         */
+        ContainerPage: {
+            /**
+             * Containers
+             * @description Containers by name and host.
+             */
+            containers: components["schemas"]["Container"][];
+            /**
+             * Next Cursor
+             * @description `cursor` of the next page; null at the end.
+             * @default null
+             */
+            next_cursor: string | null;
+        };
+        /**
+         * ContainerView
+         * @description A container with all that is known of it.
+         */
+        ContainerView: {
+            /**
+             * Name
+             * @description container.name, else the first twelve digits of its id.
+             */
+            name: string;
+            /**
+             * Id
+             * @description container.id of the newest of this name; empty where none is known.
+             */
+            id: string;
+            /**
+             * Host
+             * @description host.name; empty where it is not known.
+             */
+            host: string;
+            /**
+             * Image
+             * @description container.image.name; empty where it is not known.
+             */
+            image: string;
+            /**
+             * Runtime
+             * @description container.runtime; empty where it is not known.
+             */
+            runtime: string;
+            /**
+             * Services
+             * @description Services in it.
+             */
+            services: string[];
+            /**
+             * Last Seen
+             * @description When a batch last named its resource for the first time on a day.
+             */
+            last_seen: string;
+            /** @description The latest of its metrics. */
+            figures: components["schemas"]["ContainerFigures"];
+            /**
+             * Attributes
+             * @description Attributes of its resources, of the newest where they differ.
+             */
+            attributes: {
+                [key: string]: unknown;
+            };
+            /**
+             * Selector
+             * @description A PromQL selector of its metrics.
+             * @example {container_name="shop-1"}
+             */
+            selector: string;
         };
         /**
          * CreatedKey
@@ -1091,6 +1680,208 @@ export interface components {
              * @default null
              */
             password: string | null;
+        };
+        /**
+         * Dashboard
+         * @description Panels on a grid of 24 columns, with the variables that their expressions name.
+         */
+        Dashboard: {
+            /**
+             * Title
+             * @description What it is called.
+             */
+            title: string;
+            /**
+             * Description
+             * @description What it shows, for people.
+             * @default
+             */
+            description: string;
+            /**
+             * Tags
+             * @description Words to find it by.
+             * @default []
+             */
+            tags: string[];
+            /**
+             * Folder
+             * @description Where the list shows it.
+             * @default
+             */
+            folder: string;
+            /**
+             * Variables
+             * @description What people choose above the panels.
+             * @default []
+             */
+            variables: components["schemas"]["Variable"][];
+            /**
+             * @description The time shown at first.
+             * @default {
+             *       "from": "now-1h",
+             *       "to": "now"
+             *     }
+             */
+            time: components["schemas"]["TimeRange"];
+            /**
+             * Refresh
+             * @description Time between two updates, such as 30s; null for none.
+             * @default null
+             */
+            refresh: string | null;
+            /**
+             * Panels
+             * @description What it shows.
+             * @default []
+             */
+            panels: components["schemas"]["Panel"][];
+        };
+        /**
+         * DashboardAnswer
+         * @description A dashboard.
+         */
+        DashboardAnswer: {
+            /**
+             * Uid
+             * @description What links call it.
+             */
+            uid: string;
+            /** Title */
+            title: string;
+            /** Description */
+            description: string;
+            /** Folder */
+            folder: string;
+            /** Tags */
+            tags: string[];
+            /**
+             * Panels
+             * @description How many panels it has.
+             */
+            panels: number;
+            /**
+             * Version
+             * @description Counts every save; to be sent with the next one.
+             */
+            version: number;
+            /**
+             * Provisioned
+             * @description Whether a file describes it, so that it cannot be changed here.
+             */
+            provisioned: boolean;
+            /**
+             * File
+             * @description Name of that file; "" without one.
+             */
+            file: string;
+            /**
+             * Starred
+             * @description Whether the caller starred it.
+             */
+            starred: boolean;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** Updated By */
+            updated_by: string;
+            /**
+             * May Edit
+             * @description Whether the caller may save over it.
+             */
+            may_edit: boolean;
+            /**
+             * May Delete
+             * @description Whether the caller may delete it.
+             */
+            may_delete: boolean;
+            dashboard: components["schemas"]["Dashboard"];
+        };
+        /**
+         * DashboardSummary
+         * @description What is known of a dashboard beside its content.
+         */
+        DashboardSummary: {
+            /**
+             * Uid
+             * @description What links call it.
+             */
+            uid: string;
+            /** Title */
+            title: string;
+            /** Description */
+            description: string;
+            /** Folder */
+            folder: string;
+            /** Tags */
+            tags: string[];
+            /**
+             * Panels
+             * @description How many panels it has.
+             */
+            panels: number;
+            /**
+             * Version
+             * @description Counts every save; to be sent with the next one.
+             */
+            version: number;
+            /**
+             * Provisioned
+             * @description Whether a file describes it, so that it cannot be changed here.
+             */
+            provisioned: boolean;
+            /**
+             * File
+             * @description Name of that file; "" without one.
+             */
+            file: string;
+            /**
+             * Starred
+             * @description Whether the caller starred it.
+             */
+            starred: boolean;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** Updated By */
+            updated_by: string;
+        };
+        /**
+         * Drawing
+         * @description One pipeline; `arrows[i]` leads to the i-th processor, the last one to the exporters.
+         */
+        Drawing: {
+            /** Id */
+            id: string;
+            /** Signal */
+            signal: string;
+            /** Items */
+            items: string;
+            /** Receivers */
+            receivers: components["schemas"]["Box"][];
+            /** Processors */
+            processors: components["schemas"]["Box"][];
+            /** Exporters */
+            exporters: components["schemas"]["Box"][];
+            /** Arrows */
+            arrows: components["schemas"]["Flow"][];
         };
         /**
          * Edge
@@ -1247,6 +2038,21 @@ export interface components {
             utilization: number;
         };
         /**
+         * Flow
+         * @description Items that passed one place: now, and since the start.
+         */
+        Flow: {
+            /** Per Second */
+            per_second: number;
+            /** Total */
+            total: number;
+            /**
+             * Failed
+             * @default 0
+             */
+            failed: number;
+        };
+        /**
          * FrequentError
          * @description Spans that failed in the same way.
          */
@@ -1305,6 +2111,63 @@ export interface components {
              * @default null
              */
             not: components["schemas"]["Group"] | components["schemas"]["Condition"] | null;
+        };
+        /**
+         * History
+         * @description The whole course.
+         */
+        History: {
+            /**
+             * Start
+             * @description Unix seconds at the begin of the first step.
+             */
+            start: number;
+            /**
+             * Step Seconds
+             * @description Width of a step.
+             */
+            step_seconds: number;
+            /**
+             * Rate
+             * @description Spans per second.
+             */
+            rate: number[];
+            /**
+             * Error Rate
+             * @description Share of failed spans, 0 to 1; null without spans.
+             */
+            error_rate: (number | null)[];
+            /**
+             * P95 Ms
+             * @description 95th percentile of the duration; null without spans.
+             */
+            p95_ms: (number | null)[];
+            /**
+             * Errors
+             * @description Failed spans per second.
+             */
+            errors: number[];
+            /**
+             * P50 Ms
+             * @description Median duration.
+             */
+            p50_ms: (number | null)[];
+            /**
+             * P99 Ms
+             * @description 99th percentile of the duration.
+             */
+            p99_ms: (number | null)[];
+        };
+        /**
+         * Home
+         * @description The dashboard that the caller sees first.
+         */
+        Home: {
+            /**
+             * Uid
+             * @description Null for the overview.
+             */
+            uid: string | null;
         };
         /**
          * Host
@@ -1475,6 +2338,42 @@ export interface components {
             samples_per_second: number;
         };
         /**
+         * Instance
+         * @description Where a service runs; texts are empty where its resource does not say.
+         */
+        Instance: {
+            /**
+             * Host
+             * @description host.name.
+             */
+            host: string;
+            /**
+             * Container
+             * @description container.name, else container.id.
+             */
+            container: string;
+            /**
+             * Version
+             * @description service.version.
+             */
+            version: string;
+            /**
+             * Environment
+             * @description deployment.environment.name.
+             */
+            environment: string;
+            /**
+             * Last Seen
+             * @description When a batch last named its resource for the first time on a day.
+             */
+            last_seen: string;
+            /**
+             * Processes
+             * @description Resources that differ in other attributes, such as service.instance.id.
+             */
+            processes: number;
+        };
+        /**
          * KeyAnswer
          * @description A key without its secret.
          */
@@ -1506,6 +2405,22 @@ export interface components {
              * @description Exact to a minute.
              */
             last_used_at: string | null;
+        };
+        /**
+         * Link
+         * @description Where a panel's title leads; the URL may name variables.
+         */
+        Link: {
+            /**
+             * Title
+             * @description What people see.
+             */
+            title: string;
+            /**
+             * Url
+             * @description A page of the dashboard (/...) or another site (https://...).
+             */
+            url: string;
         };
         /**
          * LogBucket
@@ -1909,6 +2824,25 @@ export interface components {
             truncated: boolean;
         };
         /**
+         * NewDashboard
+         * @description A dashboard to save.
+         */
+        NewDashboard: {
+            /**
+             * Uid
+             * @description What links shall call it; without it one is made.
+             * @default null
+             */
+            uid: string | null;
+            dashboard: components["schemas"]["Dashboard"];
+            /**
+             * Message
+             * @description What was changed, for the list of versions.
+             * @default
+             */
+            message: string;
+        };
+        /**
          * NewKey
          * @description A key to make.
          */
@@ -1940,6 +2874,48 @@ export interface components {
              * @default null
              */
             tenant: string | null;
+        };
+        /**
+         * NewSnapshot
+         * @description A dashboard with the data that its panels show.
+         */
+        NewSnapshot: {
+            /** Title */
+            title: string;
+            dashboard: components["schemas"]["Dashboard"];
+            /**
+             * Start
+             * Format: date-time
+             * @description Begin of the time that the data covers.
+             */
+            start: string;
+            /**
+             * End
+             * Format: date-time
+             * @description End of the time that the data covers.
+             */
+            end: string;
+            /**
+             * Variables
+             * @description What was chosen.
+             * @default {}
+             */
+            variables: {
+                [key: string]: string[];
+            };
+            /**
+             * Data
+             * @description Id of a panel -> what it showed, as the page keeps it.
+             */
+            data: {
+                [key: string]: unknown;
+            };
+            /**
+             * Expires In Days
+             * @description How long it is kept.
+             * @default 30
+             */
+            expires_in_days: number;
         };
         /**
          * NewTenant
@@ -2000,17 +2976,30 @@ export interface components {
         };
         /**
          * Node
-         * @description A service in the map.
+         * @description A service in the map, or what services call.
          */
         Node: {
             /**
              * Name
-             * @description service.name.
+             * @description service.name; of a peer what its callers name it.
              */
             name: string;
             /**
+             * Kind
+             * @description `service` sends spans itself.
+             * @default service
+             * @enum {string}
+             */
+            kind: "service" | "database" | "queue" | "external";
+            /**
+             * System
+             * @description Kind of database or queue, such as postgresql; else empty.
+             * @default
+             */
+            system: string;
+            /**
              * Spans
-             * @description Its spans in the range.
+             * @description Its spans in the range; of a peer the calls.
              */
             spans: number;
             /**
@@ -2018,6 +3007,21 @@ export interface components {
              * @description Those with status error.
              */
             errors: number;
+            /**
+             * Rate
+             * @description Requests per second that it answers; of one that answers none all its spans.
+             */
+            rate: number;
+            /**
+             * Error Rate
+             * @description Failed share of these, 0 to 1.
+             */
+            error_rate: number;
+            /**
+             * P95 Ms
+             * @description 95th percentile of their duration.
+             */
+            p95_ms: number;
         };
         /**
          * Operation
@@ -2103,6 +3107,88 @@ export interface components {
             truncated: boolean;
         };
         /**
+         * Options
+         * @description How a panel shows what it got; what a kind has no use for is ignored.
+         */
+        Options: {
+            /**
+             * Unit
+             * @description UCUM or short name: By, s, ms, %, 1, req/s, ...
+             * @default
+             */
+            unit: string;
+            /**
+             * Decimals
+             * @description Digits after the point; null for as many as it takes.
+             * @default null
+             */
+            decimals: number | null;
+            /**
+             * Min
+             * @description Lower end of the axis.
+             * @default null
+             */
+            min: number | null;
+            /**
+             * Max
+             * @description Upper end of the axis.
+             * @default null
+             */
+            max: number | null;
+            /**
+             * Thresholds
+             * @description Colours by value.
+             * @default []
+             */
+            thresholds: components["schemas"]["Threshold"][];
+            /**
+             * Stacking
+             * @description Whether series lie on one another.
+             * @default none
+             * @enum {string}
+             */
+            stacking: "none" | "normal" | "percent";
+            /**
+             * Fill
+             * @description How much of the area under a line is filled, in percent.
+             * @default 0
+             */
+            fill: number;
+            /**
+             * Legend
+             * @description How series are named below the panel.
+             * @default list
+             * @enum {string}
+             */
+            legend: "hidden" | "list" | "table";
+            /**
+             * Nulls
+             * @description What stands where a series has no value.
+             * @default gap
+             * @enum {string}
+             */
+            nulls: "gap" | "connect" | "zero";
+            /**
+             * Reduce
+             * @description Of a series as one value.
+             * @default last
+             * @enum {string}
+             */
+            reduce: "last" | "mean" | "min" | "max" | "sum";
+            /**
+             * Limit
+             * @description Most rows of logs, traces and tables.
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Links
+             * @description Where the title leads.
+             * @default []
+             */
+            links: components["schemas"]["Link"][];
+        };
+        /**
          * OtlpTrace
          * @description A whole trace as it was sent.
          */
@@ -2161,11 +3247,116 @@ export interface components {
             };
         };
         /**
+         * Panel
+         * @description A chart, a number, a list or a text.
+         */
+        Panel: {
+            /**
+             * Id
+             * @description Tells the panel from the others of the dashboard.
+             */
+            id: number;
+            /**
+             * Title
+             * @description What stands above it; may name variables.
+             * @default
+             */
+            title: string;
+            /**
+             * Description
+             * @description What it shows, for people.
+             * @default
+             */
+            description: string;
+            /**
+             * Kind
+             * @description How it is drawn.
+             * @enum {string}
+             */
+            kind: "timeseries" | "stat" | "table" | "heatmap" | "logs" | "traces" | "text" | "gauge" | "bar";
+            /**
+             * @description Where it stands.
+             * @default {
+             *       "x": 0,
+             *       "y": 0,
+             *       "w": 12,
+             *       "h": 8
+             *     }
+             */
+            position: components["schemas"]["Position"];
+            /**
+             * Queries
+             * @description What it asks.
+             * @default []
+             */
+            queries: components["schemas"]["Query"][];
+            /**
+             * Text
+             * @description Of kind `text`: Markdown, which may name variables.
+             * @default
+             */
+            text: string;
+            /**
+             * @description How it shows the answer.
+             * @default {
+             *       "unit": "",
+             *       "decimals": null,
+             *       "min": null,
+             *       "max": null,
+             *       "thresholds": [],
+             *       "stacking": "none",
+             *       "fill": 0,
+             *       "legend": "list",
+             *       "nulls": "gap",
+             *       "reduce": "last",
+             *       "limit": 100,
+             *       "links": []
+             *     }
+             */
+            options: components["schemas"]["Options"];
+            /**
+             * Repeat
+             * @description Variable for each value of which the panel is shown.
+             * @default null
+             */
+            repeat: string | null;
+        };
+        /**
          * Permission
          * @description What a route asks of its caller, and the scopes that a key can have.
          * @enum {string}
          */
         Permission: "telemetry:read" | "telemetry:write" | "operate" | "admin";
+        /**
+         * Position
+         * @description Place and size in cells of the grid, which is 24 columns wide; a row is about 30 pixels high.
+         */
+        Position: {
+            /**
+             * X
+             * @description Column of the left edge.
+             * @default 0
+             */
+            x: number;
+            /**
+             * Y
+             * @description Row of the upper edge.
+             * @default 0
+             */
+            y: number;
+            /**
+             * W
+             * @description Columns.
+             * @default 12
+             */
+            w: number;
+            /**
+             * H
+             * @description Rows.
+             * @default 8
+             */
+            h: number;
+        };
         /** @description What went wrong (RFC 9457). */
         Problem: {
             /** @description about:blank: the status says it all. */
@@ -2189,6 +3380,20 @@ export interface components {
                 /** @description What was sent. */
                 input?: unknown;
             }[];
+        };
+        /**
+         * Process
+         * @description The agent's process; `cpu` is the share of one core, `memory_bytes` the resident set.
+         */
+        Process: {
+            /** Host */
+            host: string;
+            /** Pid */
+            pid: number;
+            /** Cpu */
+            cpu: number;
+            /** Memory Bytes */
+            memory_bytes: number;
         };
         /**
          * PromQLQuery
@@ -2293,6 +3498,55 @@ export interface components {
              * @default null
              */
             warnings: string[] | null;
+        };
+        /**
+         * Query
+         * @description One question to the store; expressions may name variables as `$name`.
+         */
+        Query: {
+            /**
+             * Kind
+             * @description promql, or a search in logs or traces.
+             * @default promql
+             * @enum {string}
+             */
+            kind: "promql" | "logs" | "traces";
+            /**
+             * Expression
+             * @description PromQL, or the words of a search; "" finds all.
+             * @default
+             */
+            expression: string;
+            /**
+             * Legend
+             * @description Name of each series, such as `{{host_name}}`; its labels by default.
+             * @default
+             */
+            legend: string;
+        };
+        /**
+         * QueueInfo
+         * @description The sending queue of one exporter; sizes in the queue's own unit (`sizer`).
+         */
+        QueueInfo: {
+            /** Exporter */
+            exporter: string;
+            /** Sizer */
+            sizer: string;
+            /** Size */
+            size: number;
+            /** Capacity */
+            capacity: number;
+            /** Bytes */
+            bytes: number;
+            /** In Flight */
+            in_flight: number;
+            /** Durable */
+            durable: boolean;
+            /** Dead Letters */
+            dead_letters: number;
+            /** Last Error */
+            last_error: string;
         };
         /**
          * Refresh
@@ -2435,6 +3689,11 @@ export interface components {
              * @description Its spans of all kinds.
              */
             all_spans: number;
+            /**
+             * @description The course of its requests, where `points` asks for it.
+             * @default null
+             */
+            trend: components["schemas"]["Trend"] | null;
         };
         /**
          * ServiceCount
@@ -2498,6 +3757,89 @@ export interface components {
              * @description Whether there are more edges.
              */
             truncated: boolean;
+        };
+        /**
+         * ServiceView
+         * @description A service with all that is known of it.
+         */
+        ServiceView: {
+            /**
+             * Spans
+             * @description Spans in the range.
+             */
+            spans: number;
+            /**
+             * Rate
+             * @description Spans per second.
+             */
+            rate: number;
+            /**
+             * Errors
+             * @description Spans with status error.
+             */
+            errors: number;
+            /**
+             * Error Rate
+             * @description Their share, 0 to 1.
+             */
+            error_rate: number;
+            /**
+             * Average Ms
+             * @description Mean duration.
+             */
+            average_ms: number;
+            /**
+             * P50 Ms
+             * @description Median duration.
+             */
+            p50_ms: number;
+            /**
+             * P95 Ms
+             * @description 95th percentile of the duration.
+             */
+            p95_ms: number;
+            /**
+             * P99 Ms
+             * @description 99th percentile of the duration.
+             */
+            p99_ms: number;
+            /**
+             * Max Ms
+             * @description Longest duration.
+             */
+            max_ms: number;
+            /**
+             * Name
+             * @description service.name.
+             */
+            name: string;
+            /**
+             * All Spans
+             * @description Its spans of all kinds.
+             */
+            all_spans: number;
+            /**
+             * @description The course of its requests, where `points` asks for it.
+             * @default null
+             */
+            trend: components["schemas"]["Trend"] | null;
+            /** @description The course of its requests. */
+            history: components["schemas"]["History"];
+            /**
+             * Longest
+             * @description The longest request now and then, and the longest failed one.
+             */
+            longest: components["schemas"]["TracedRequest"][];
+            /**
+             * Top Errors
+             * @description Its failures that are most frequent.
+             */
+            top_errors: components["schemas"]["FrequentError"][];
+            /**
+             * Instances
+             * @description Where it runs on the days of the range; at most 200.
+             */
+            instances: components["schemas"]["Instance"][];
         };
         /**
          * SlowOperation
@@ -2565,6 +3907,114 @@ export interface components {
              * @enum {string}
              */
             kind: "unspecified" | "internal" | "server" | "client" | "producer" | "consumer";
+        };
+        /**
+         * Snapshot
+         * @description The state of the agent at one moment.
+         */
+        Snapshot: {
+            /** Version */
+            version: string;
+            /** Started */
+            started: string;
+            /** Now */
+            now: string;
+            /** Uptime Seconds */
+            uptime_seconds: number;
+            /** Ready */
+            ready: boolean;
+            /** Reasons */
+            reasons: string[];
+            process: components["schemas"]["Process"];
+            /** Received Per Second */
+            received_per_second: number;
+            /** Sent Per Second */
+            sent_per_second: number;
+            /** Pipelines */
+            pipelines: components["schemas"]["Drawing"][];
+            /** Queues */
+            queues: components["schemas"]["QueueInfo"][];
+            /** Components */
+            components: components["schemas"]["Component"][];
+        };
+        /**
+         * SnapshotAnswer
+         * @description A snapshot.
+         */
+        SnapshotAnswer: {
+            /**
+             * Id
+             * @description Part of its link; nobody can guess it.
+             */
+            id: string;
+            /** Title */
+            title: string;
+            /**
+             * Size
+             * @description Bytes.
+             */
+            size: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            dashboard: components["schemas"]["Dashboard"];
+            /**
+             * Start
+             * Format: date-time
+             */
+            start: string;
+            /**
+             * End
+             * Format: date-time
+             */
+            end: string;
+            /** Variables */
+            variables: {
+                [key: string]: string[];
+            };
+            /** Data */
+            data: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * SnapshotSummary
+         * @description What is known of a snapshot beside its content.
+         */
+        SnapshotSummary: {
+            /**
+             * Id
+             * @description Part of its link; nobody can guess it.
+             */
+            id: string;
+            /** Title */
+            title: string;
+            /**
+             * Size
+             * @description Bytes.
+             */
+            size: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
         };
         /**
          * SpanEvent
@@ -2786,6 +4236,18 @@ export interface components {
             oldest_day: string | null;
         };
         /**
+         * TemplateAnswer
+         * @description A dashboard to start from.
+         */
+        TemplateAnswer: {
+            /**
+             * Name
+             * @description Tells it from the others.
+             */
+            name: string;
+            dashboard: components["schemas"]["Dashboard"];
+        };
+        /**
          * TenantAnswer
          * @description A tenant; days of retention replace the store's own where they are set.
          */
@@ -2803,6 +4265,41 @@ export interface components {
             metrics_days: number | null;
             /** Logs Days */
             logs_days: number | null;
+        };
+        /**
+         * Threshold
+         * @description A colour from a value on.
+         */
+        Threshold: {
+            /**
+             * Value
+             * @description Where it begins; null for below all others.
+             * @default null
+             */
+            value: number | null;
+            /**
+             * Color
+             * @description green, yellow, orange, red, ... or #rrggbb.
+             */
+            color: string;
+        };
+        /**
+         * TimeRange
+         * @description The time that a dashboard shows at first.
+         */
+        TimeRange: {
+            /**
+             * From
+             * @description Begin: now-1h, now/d, or RFC 3339.
+             * @default now-1h
+             */
+            from: string;
+            /**
+             * To
+             * @description End, of the same form.
+             * @default now
+             */
+            to: string;
         };
         /**
          * Tokens
@@ -2872,6 +4369,48 @@ export interface components {
              * @description 99th percentile of the duration.
              */
             p99_ms: number | null;
+        };
+        /**
+         * TraceFacetValue
+         * @description A value and how many spans have it.
+         */
+        TraceFacetValue: {
+            /**
+             * Value
+             * @description What to filter by.
+             */
+            value: string;
+            /**
+             * Spans
+             * @description Matching spans that have it.
+             */
+            spans: number;
+        };
+        /**
+         * TraceFacets
+         * @description Values to filter by. A facet's own filter does not count, so that its other values stay in sight.
+         */
+        TraceFacets: {
+            /**
+             * Service
+             * @description Services.
+             */
+            service: components["schemas"]["TraceFacetValue"][];
+            /**
+             * Operation
+             * @description Span names.
+             */
+            operation: components["schemas"]["TraceFacetValue"][];
+            /**
+             * Kind
+             * @description Span kinds.
+             */
+            kind: components["schemas"]["TraceFacetValue"][];
+            /**
+             * Status
+             * @description Span states.
+             */
+            status: components["schemas"]["TraceFacetValue"][];
         };
         /**
          * TraceHistogram
@@ -2975,6 +4514,63 @@ export interface components {
              * @default null
              */
             next_cursor: string | null;
+        };
+        /**
+         * TracePoint
+         * @description A trace as a point of time and duration: those of its longest matching span.
+         */
+        TracePoint: {
+            /**
+             * Trace Id
+             * @description Id in hexadecimal.
+             */
+            trace_id: string;
+            /**
+             * Time
+             * @description Start of the span.
+             */
+            time: string;
+            /**
+             * Duration Ms
+             * @description Duration of the span.
+             */
+            duration_ms: number;
+            /**
+             * Failed
+             * @description Whether a matching span of the trace has the status error.
+             */
+            failed: boolean;
+            /**
+             * Service
+             * @description Service of the span.
+             */
+            service: string;
+            /**
+             * Operation
+             * @description Name of the span.
+             */
+            operation: string;
+        };
+        /**
+         * TracePoints
+         * @description Points of a search.
+         */
+        TracePoints: {
+            /**
+             * Points
+             * @description In no order.
+             */
+            points: components["schemas"]["TracePoint"][];
+            /**
+             * Traces
+             * @description Matching traces, estimated.
+             */
+            traces: number;
+            /**
+             * Sampled
+             * @description Whether there are more traces than points: then an even sample of them, and the slowest.
+             */
+            sampled: boolean;
         };
         /**
          * TraceSearch
@@ -3205,6 +4801,63 @@ export interface components {
             links: components["schemas"]["TraceLinks"];
         };
         /**
+         * TracedRequest
+         * @description A request whose trace shows what took so long, or what failed.
+         */
+        TracedRequest: {
+            /**
+             * Time
+             * @description Start of its span.
+             */
+            time: string;
+            /**
+             * Duration Ms
+             * @description Duration of its span.
+             */
+            duration_ms: number;
+            /**
+             * Failed
+             * @description Whether the span has status error.
+             */
+            failed: boolean;
+            /**
+             * Trace Id
+             * @description Its trace.
+             */
+            trace_id: string;
+        };
+        /**
+         * Trend
+         * @description The course of a service's requests, as in `Red`; one value per step.
+         */
+        Trend: {
+            /**
+             * Start
+             * @description Unix seconds at the begin of the first step.
+             */
+            start: number;
+            /**
+             * Step Seconds
+             * @description Width of a step.
+             */
+            step_seconds: number;
+            /**
+             * Rate
+             * @description Spans per second.
+             */
+            rate: number[];
+            /**
+             * Error Rate
+             * @description Share of failed spans, 0 to 1; null without spans.
+             */
+            error_rate: (number | null)[];
+            /**
+             * P95 Ms
+             * @description 95th percentile of the duration; null without spans.
+             */
+            p95_ms: (number | null)[];
+        };
+        /**
          * UserAnswer
          * @description A user.
          */
@@ -3235,6 +4888,94 @@ export interface components {
              */
             password_generated: boolean;
         };
+        /**
+         * Variable
+         * @description A value that people choose above the panels; expressions name it as `$name` or `${name}`.
+         */
+        Variable: {
+            /**
+             * Name
+             * @description What expressions call it.
+             */
+            name: string;
+            /**
+             * Label
+             * @description What people see; the name by default.
+             * @default
+             */
+            label: string;
+            /**
+             * Kind
+             * @description `query` offers the values of a label, `custom` and `interval` a list, `text` a field.
+             * @enum {string}
+             */
+            kind: "query" | "custom" | "text" | "interval";
+            /**
+             * Query
+             * @description Of kind `query`: label_values(label) or label_values(selector, label).
+             * @default
+             */
+            query: string;
+            /**
+             * Values
+             * @description Of kinds `custom` and `interval`: what can be chosen.
+             * @default []
+             */
+            values: string[];
+            /**
+             * Multi
+             * @description Whether several values can be chosen.
+             * @default false
+             */
+            multi: boolean;
+            /**
+             * Include All
+             * @description Whether all values can be chosen at once; needs `multi`.
+             * @default false
+             */
+            include_all: boolean;
+            /**
+             * Default
+             * @description What is chosen at first; the first value, or all, by default.
+             * @default []
+             */
+            default: string[];
+        };
+        /**
+         * VersionAnswer
+         * @description One saved state with its content.
+         */
+        VersionAnswer: {
+            /** Version */
+            version: number;
+            /** Message */
+            message: string;
+            /**
+             * Saved At
+             * Format: date-time
+             */
+            saved_at: string;
+            /** Saved By */
+            saved_by: string;
+            dashboard: components["schemas"]["Dashboard"];
+        };
+        /**
+         * VersionSummary
+         * @description One saved state of a dashboard.
+         */
+        VersionSummary: {
+            /** Version */
+            version: number;
+            /** Message */
+            message: string;
+            /**
+             * Saved At
+             * Format: date-time
+             */
+            saved_at: string;
+            /** Saved By */
+            saved_by: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -3248,27 +4989,44 @@ export type SchemaAttributeValue = components['schemas']['AttributeValue'];
 export type SchemaAttributeValues = components['schemas']['AttributeValues'];
 export type SchemaAuditEntry = components['schemas']['AuditEntry'];
 export type SchemaAuditPage = components['schemas']['AuditPage'];
+export type SchemaBox = components['schemas']['Box'];
+export type SchemaBrandAnswer = components['schemas']['BrandAnswer'];
 export type SchemaChangePassword = components['schemas']['ChangePassword'];
+export type SchemaChangedDashboard = components['schemas']['ChangedDashboard'];
 export type SchemaChangedTenant = components['schemas']['ChangedTenant'];
 export type SchemaChangedUser = components['schemas']['ChangedUser'];
+export type SchemaComponent = components['schemas']['Component'];
 export type SchemaComponentHealth = components['schemas']['ComponentHealth'];
 export type SchemaCondition = components['schemas']['Condition'];
+export type SchemaContainer = components['schemas']['Container'];
+export type SchemaContainerFigures = components['schemas']['ContainerFigures'];
+export type SchemaContainerPage = components['schemas']['ContainerPage'];
+export type SchemaContainerView = components['schemas']['ContainerView'];
 export type SchemaCreatedKey = components['schemas']['CreatedKey'];
 export type SchemaCreatedUser = components['schemas']['CreatedUser'];
+export type SchemaDashboard = components['schemas']['Dashboard'];
+export type SchemaDashboardAnswer = components['schemas']['DashboardAnswer'];
+export type SchemaDashboardSummary = components['schemas']['DashboardSummary'];
+export type SchemaDrawing = components['schemas']['Drawing'];
 export type SchemaEdge = components['schemas']['Edge'];
 export type SchemaExemplar = components['schemas']['Exemplar'];
 export type SchemaExemplarList = components['schemas']['ExemplarList'];
 export type SchemaExportDay = components['schemas']['ExportDay'];
 export type SchemaFilesystem = components['schemas']['Filesystem'];
+export type SchemaFlow = components['schemas']['Flow'];
 export type SchemaFrequentError = components['schemas']['FrequentError'];
 export type SchemaGroup = components['schemas']['Group'];
+export type SchemaHistory = components['schemas']['History'];
+export type SchemaHome = components['schemas']['Home'];
 export type SchemaHost = components['schemas']['Host'];
 export type SchemaHostFigures = components['schemas']['HostFigures'];
 export type SchemaHostLinks = components['schemas']['HostLinks'];
 export type SchemaHostPage = components['schemas']['HostPage'];
 export type SchemaHostView = components['schemas']['HostView'];
 export type SchemaIngestRates = components['schemas']['IngestRates'];
+export type SchemaInstance = components['schemas']['Instance'];
 export type SchemaKeyAnswer = components['schemas']['KeyAnswer'];
+export type SchemaLink = components['schemas']['Link'];
 export type SchemaLogBucket = components['schemas']['LogBucket'];
 export type SchemaLogHistogram = components['schemas']['LogHistogram'];
 export type SchemaLogPage = components['schemas']['LogPage'];
@@ -3281,20 +5039,28 @@ export type SchemaMetricLabel = components['schemas']['MetricLabel'];
 export type SchemaMetricPage = components['schemas']['MetricPage'];
 export type SchemaMetricSeries = components['schemas']['MetricSeries'];
 export type SchemaMetricView = components['schemas']['MetricView'];
+export type SchemaNewDashboard = components['schemas']['NewDashboard'];
 export type SchemaNewKey = components['schemas']['NewKey'];
+export type SchemaNewSnapshot = components['schemas']['NewSnapshot'];
 export type SchemaNewTenant = components['schemas']['NewTenant'];
 export type SchemaNewUser = components['schemas']['NewUser'];
 export type SchemaNode = components['schemas']['Node'];
 export type SchemaOperation = components['schemas']['Operation'];
 export type SchemaOperationList = components['schemas']['OperationList'];
+export type SchemaOptions = components['schemas']['Options'];
 export type SchemaOtlpTrace = components['schemas']['OtlpTrace'];
 export type SchemaOverview = components['schemas']['Overview'];
+export type SchemaPanel = components['schemas']['Panel'];
 export type SchemaPermission = components['schemas']['Permission'];
+export type SchemaPosition = components['schemas']['Position'];
 export type SchemaProblem = components['schemas']['Problem'];
+export type SchemaProcess = components['schemas']['Process'];
 export type SchemaPromQlQuery = components['schemas']['PromQLQuery'];
 export type SchemaPromQlResult = components['schemas']['PromQLResult'];
 export type SchemaPromQlSeries = components['schemas']['PromQLSeries'];
 export type SchemaPrometheusAnswer = components['schemas']['PrometheusAnswer'];
+export type SchemaQuery = components['schemas']['Query'];
+export type SchemaQueueInfo = components['schemas']['QueueInfo'];
 export type SchemaRefresh = components['schemas']['Refresh'];
 export type SchemaResourceView = components['schemas']['ResourceView'];
 export type SchemaRole = components['schemas']['Role'];
@@ -3304,25 +5070,41 @@ export type SchemaService = components['schemas']['Service'];
 export type SchemaServiceCount = components['schemas']['ServiceCount'];
 export type SchemaServiceList = components['schemas']['ServiceList'];
 export type SchemaServiceMap = components['schemas']['ServiceMap'];
+export type SchemaServiceView = components['schemas']['ServiceView'];
 export type SchemaSlowOperation = components['schemas']['SlowOperation'];
+export type SchemaSnapshot = components['schemas']['Snapshot'];
+export type SchemaSnapshotAnswer = components['schemas']['SnapshotAnswer'];
+export type SchemaSnapshotSummary = components['schemas']['SnapshotSummary'];
 export type SchemaSpanEvent = components['schemas']['SpanEvent'];
 export type SchemaSpanLink = components['schemas']['SpanLink'];
 export type SchemaSpanView = components['schemas']['SpanView'];
 export type SchemaStatus = components['schemas']['Status'];
 export type SchemaStoreFigures = components['schemas']['StoreFigures'];
 export type SchemaTableFigures = components['schemas']['TableFigures'];
+export type SchemaTemplateAnswer = components['schemas']['TemplateAnswer'];
 export type SchemaTenantAnswer = components['schemas']['TenantAnswer'];
+export type SchemaThreshold = components['schemas']['Threshold'];
+export type SchemaTimeRange = components['schemas']['TimeRange'];
 export type SchemaTokens = components['schemas']['Tokens'];
 export type SchemaTraceBucket = components['schemas']['TraceBucket'];
+export type SchemaTraceFacetValue = components['schemas']['TraceFacetValue'];
+export type SchemaTraceFacets = components['schemas']['TraceFacets'];
 export type SchemaTraceHistogram = components['schemas']['TraceHistogram'];
 export type SchemaTraceHost = components['schemas']['TraceHost'];
 export type SchemaTraceHosts = components['schemas']['TraceHosts'];
 export type SchemaTraceLinks = components['schemas']['TraceLinks'];
 export type SchemaTracePage = components['schemas']['TracePage'];
+export type SchemaTracePoint = components['schemas']['TracePoint'];
+export type SchemaTracePoints = components['schemas']['TracePoints'];
 export type SchemaTraceSearch = components['schemas']['TraceSearch'];
 export type SchemaTraceSummary = components['schemas']['TraceSummary'];
 export type SchemaTraceView = components['schemas']['TraceView'];
+export type SchemaTracedRequest = components['schemas']['TracedRequest'];
+export type SchemaTrend = components['schemas']['Trend'];
 export type SchemaUserAnswer = components['schemas']['UserAnswer'];
+export type SchemaVariable = components['schemas']['Variable'];
+export type SchemaVersionAnswer = components['schemas']['VersionAnswer'];
+export type SchemaVersionSummary = components['schemas']['VersionSummary'];
 export type $defs = Record<string, never>;
 export interface operations {
     get__x2d__healthy: {
@@ -3734,6 +5516,72 @@ export interface operations {
             };
             /** @description Unprocessable Entity */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_agent_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4481,6 +6329,237 @@ export interface operations {
             };
         };
     };
+    get_api_containers: {
+        parameters: {
+            query?: {
+                /** @description Begin, included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). An hour before the end by default. */
+                from?: string | number;
+                /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
+                to?: string | number;
+                /** @description Text that the name, image or a service contains. */
+                search?: string;
+                /** @description Host that they run on. */
+                host?: string;
+                /** @description Service that runs in them. */
+                service?: string;
+                /** @description Containers in a page. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerPage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_containers_name: {
+        parameters: {
+            query?: {
+                /** @description Begin, included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). An hour before the end by default. */
+                from?: string | number;
+                /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
+                to?: string | number;
+                /** @description Host, where several have a container of this name. */
+                host?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerView"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboard_brand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BrandAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_api_dashboard_overview: {
         parameters: {
             query?: {
@@ -4488,6 +6567,8 @@ export interface operations {
                 from?: string | number;
                 /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
                 to?: string | number;
+                /** @description About how many steps services' trends have; 0 leaves them out. */
+                points?: number;
             };
             header?: never;
             path?: never;
@@ -4534,6 +6615,1650 @@ export interface operations {
             };
             /** @description Unprocessable Entity */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboards: {
+        parameters: {
+            query?: {
+                /** @description Words in title, description, folder or tags. */
+                search?: string;
+                /** @description Tags that they must have. */
+                tag?: string[];
+                /** @description Folder that they lie in. */
+                folder?: string;
+                /** @description Only those that the caller starred. */
+                starred?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardSummary"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_api_dashboards: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDashboard"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboards_home: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Home"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_api_dashboards_home: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Home"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_api_dashboards_import: {
+        parameters: {
+            query?: {
+                /** @description Save over the dashboard with the same uid instead of answering 409. */
+                overwrite?: boolean;
+                /** @description Replaces the uid of the text. */
+                uid?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/octet-stream": unknown;
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboards_snapshots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotSummary"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_api_dashboards_snapshots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSnapshot"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotSummary"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboards_snapshots_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_api_dashboards_snapshots_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboards_templates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateAnswer"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboards_uid: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_api_dashboards_uid: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedDashboard"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_api_dashboards_uid: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboards_uid_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/yaml": unknown;
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_api_dashboards_uid_star: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_api_dashboards_uid_star: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboards_uid_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionSummary"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_dashboards_uid_versions_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_api_dashboards_uid_versions_version_restore: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5918,6 +9643,8 @@ export interface operations {
                 search?: string;
                 /** @description Most entries; those with the most spans come first. */
                 limit?: number;
+                /** @description About how many steps their trends have; 0 leaves trends out. */
+                points?: number;
             };
             header?: never;
             path?: never;
@@ -6000,6 +9727,8 @@ export interface operations {
                 to?: string | number;
                 /** @description Only edges from or to this service. */
                 service?: string;
+                /** @description Also databases, queues and addresses that send no spans themselves. */
+                peers?: boolean;
             };
             header?: never;
             path?: never;
@@ -6100,6 +9829,99 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OperationList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_services_name_view: {
+        parameters: {
+            query?: {
+                /** @description Begin, included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). An hour before the end by default. */
+                from?: string | number;
+                /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
+                to?: string | number;
+                /** @description About how many steps its course has. */
+                points?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceView"];
                 };
             };
             /** @description Bad Request */
@@ -6813,6 +10635,106 @@ export interface operations {
             };
         };
     };
+    get_api_traces_facets: {
+        parameters: {
+            query?: {
+                /** @description Begin, included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). An hour before the end by default. */
+                from?: string | number;
+                /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
+                to?: string | number;
+                /** @description Service of the span. */
+                service?: string;
+                /** @description Name of the span. */
+                operation?: string;
+                /** @description Kind of the span. */
+                kind?: "unspecified" | "internal" | "server" | "client" | "producer" | "consumer";
+                /** @description Status of the span. */
+                status?: "unset" | "ok" | "error";
+                /** @description Shortest duration of the span. */
+                min_duration?: string;
+                /** @description Longest duration of the span. */
+                max_duration?: string;
+                /** @description Only spans without a parent. */
+                root?: boolean;
+                /** @description Query of log records of which the trace has one; as in /api/logs. */
+                log_text?: string;
+                /** @description `key=value` with = != > >= < <= =~, or `key` alone: is there. May come several times. */
+                attr?: string[];
+                /** @description Most values of a facet; those with the most spans come first. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TraceFacets"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_api_traces_histogram: {
         parameters: {
             query?: {
@@ -6854,6 +10776,106 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TraceHistogram"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_traces_points: {
+        parameters: {
+            query?: {
+                /** @description Begin, included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). An hour before the end by default. */
+                from?: string | number;
+                /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
+                to?: string | number;
+                /** @description Service of the span. */
+                service?: string;
+                /** @description Name of the span. */
+                operation?: string;
+                /** @description Kind of the span. */
+                kind?: "unspecified" | "internal" | "server" | "client" | "producer" | "consumer";
+                /** @description Status of the span. */
+                status?: "unset" | "ok" | "error";
+                /** @description Shortest duration of the span. */
+                min_duration?: string;
+                /** @description Longest duration of the span. */
+                max_duration?: string;
+                /** @description Only spans without a parent. */
+                root?: boolean;
+                /** @description Query of log records of which the trace has one; as in /api/logs. */
+                log_text?: string;
+                /** @description `key=value` with = != > >= < <= =~, or `key` alone: is there. May come several times. */
+                attr?: string[];
+                /** @description Most points. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TracePoints"];
                 };
             };
             /** @description Bad Request */

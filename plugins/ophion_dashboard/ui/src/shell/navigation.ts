@@ -34,6 +34,6 @@ export const PLACES: readonly Place[] = [
   { name: 'Metrics', path: '/metrics', icon: ChartLine, key: 'm', group: 'Explore' },
   { name: 'Hosts', path: '/hosts', icon: Server, key: 'h', group: 'Infrastructure' },
   { name: 'Containers', path: '/containers', icon: Container, key: 'c', group: 'Infrastructure' },
-  { name: 'Ophion itself', path: '/agent', icon: HeartPulse, key: 'i', group: 'Manage' },
+  { name: 'Ophion itself', path: '/agent', icon: HeartPulse, key: 'i', group: 'Manage', needs: 'operate' },
   { name: 'Administration', path: '/admin', icon: Settings, key: 'a', group: 'Manage' },
 ]

@@ -1,4 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
+import { answer, api, type SchemaSnapshot } from '@/api/client'
 import { Badge } from '@/components/Badge'
 import { Page } from '@/components/Page'
 import { Panel } from '@/components/Panel'
@@ -8,14 +9,13 @@ import { bytes, duration, percent, rate } from '@/lib/format'
 import { Components } from './Components'
 import { PipelineFlow } from './PipelineFlow'
 import { Queues } from './Queues'
-import { agentStatus, type AgentStatus } from './status'
 import './agent.css'
 
 const EVERY_MS = 2000
 
 /** How Ophion itself is: its pipelines with live rates, its queues and components. */
 export default function AgentPage() {
-  const query = useQuery({ queryKey: ['agent', 'status'], queryFn: ({ signal }) => agentStatus(signal), refetchInterval: EVERY_MS, staleTime: 0 })
+  const query = useQuery({ queryKey: ['agent', 'status'], queryFn: ({ signal }) => answer(api.GET('/api/agent/status', { signal })), refetchInterval: EVERY_MS, staleTime: 0 })
   const status = query.data
   return (
     <Page title="Ophion itself" beside={status ? <Badge tone={status.ready ? 'ok' : 'bad'}>{status.ready ? 'ready' : 'not ready'}</Badge> : null}>
@@ -26,7 +26,7 @@ export default function AgentPage() {
   )
 }
 
-function Status({ status }: { status: AgentStatus }) {
+function Status({ status }: { status: SchemaSnapshot }) {
   return (
     <>
       {status.reasons.map((reason) => (

@@ -1,16 +1,16 @@
+import type { SchemaQueueInfo } from '@/api/client'
 import { Badge } from '@/components/Badge'
 import { DataTable, type Column } from '@/components/DataTable'
 import { Panel } from '@/components/Panel'
 import { Empty } from '@/components/States'
 import { Meter } from '@/components/Stat'
 import { bytes, count, percent } from '@/lib/format'
-import type { Queue } from './status'
 
-function size(queue: Queue, value: number): string {
+function size(queue: SchemaQueueInfo, value: number): string {
   return queue.sizer === 'bytes' ? bytes(value) : `${count(value)} ${queue.sizer}`
 }
 
-const COLUMNS: Column<Queue>[] = [
+const COLUMNS: Column<SchemaQueueInfo>[] = [
   { id: 'exporter', header: 'Exporter', cell: (queue) => queue.exporter, sort: (queue) => queue.exporter },
   {
     id: 'fill',
@@ -38,7 +38,7 @@ const COLUMNS: Column<Queue>[] = [
   { id: 'error', header: 'Last error', cell: (queue) => <span title={queue.last_error}>{queue.last_error || 'none'}</span> },
 ]
 
-export function Queues({ queues }: { queues: readonly Queue[] }) {
+export function Queues({ queues }: { queues: readonly SchemaQueueInfo[] }) {
   return (
     <Panel title="Queues" flush>
       {queues.length ? <DataTable label="Queues" columns={COLUMNS} rows={queues} rowKey={(queue) => queue.exporter} /> : <Empty title="No exporter has a queue" />}
