@@ -17,7 +17,8 @@ SERVER = (
     "promql_speed",
 )
 CONTAINERS = ("docker_stats", "docker_logs", "instrument_overhead")
-SCRIPTS = (*AGENT, *SERVER, *CONTAINERS)
+PAGES = ("dashboard",)
+SCRIPTS = (*AGENT, *SERVER, *CONTAINERS, *PAGES)
 
 
 def main() -> int:

@@ -41,6 +41,7 @@ class Server:
             "OTLP_GRPC_PORT": str(self.grpc),
             "OTLP_HTTP_PORT": str(self.http),
             "API_PORT": str(self.api),
+            "DASHBOARD_PORT": "0",
             "STATE_DIRECTORY": str(directory / "var"),
         }
         self._sets = [

@@ -8,12 +8,13 @@ from typing import Final
 from aiohttp import web
 
 from ophion_agent.plugin import Context, OphionError
-from ophion_agent.server import Authorizer, Route
+from ophion_agent.server import Authorizer, PageSource, Route
 from ophion_api.builtin import is_probe
 from ophion_api.clients import Clients
 from ophion_api.config import ApiConfig
 from ophion_api.endpoint import Endpoint, Shared, Slots
 from ophion_api.exchange import Faults, Observer, middleware
+from ophion_api.pages import PageResource, first_part
 from ophion_api.sending import Sender
 
 _HEAD: Final = "HEAD"
@@ -47,6 +48,12 @@ class Application:
             if route.method == "GET":
                 self.web.router.add_route(_HEAD, route.path, endpoint.answer)
             self.routes.append(route)
+
+    def mount_pages(self, sources: Sequence[PageSource]) -> None:
+        """Serve pages at the paths that no route mounted so far has to do with."""
+        taken = {first_part(route.path) for route in self.routes}
+        for source in sources:
+            self.web.router.register_resource(PageResource(source, taken, self._shared.sender))
 
     def _refuse_double(self, route: Route) -> None:
         if any((other.method, other.path) == (route.method, route.path) for other in self.routes):

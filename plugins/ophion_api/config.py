@@ -41,6 +41,9 @@ class ApiConfig(HTTPServerConfig):
     """Where the API is served, and what one request may use."""
 
     endpoint: Endpoint = Field("localhost:8080", description="Address to listen on.")
+    additional_endpoints: list[Endpoint] = Field(
+        [], description="Further addresses where the same is served, with the same options."
+    )
     public_url: Annotated[str, AfterValidator(_public_url)] = Field(
         "", description="URL under which clients reach the server, such as https://ophion.example.com; empty: as asked."
     )

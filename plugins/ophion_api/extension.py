@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from ophion_agent.plugin import Context, Extension
-from ophion_agent.server import AUTHORIZER, HTTP_ROUTES, Route
+from ophion_agent.server import AUTHORIZER, HTTP_ROUTES, PAGES, Route
 from ophion_agent.web import WebServer, server_auth
 from ophion_api.config import ApiConfig
 
 
 class Api(Extension[ApiConfig]):
-    """Serves the routes of every plugin, with OpenAPI document, documentation page and health answers."""
+    """Serves the routes and pages of every plugin, with OpenAPI document, documentation page and health answers."""
 
     type_name = "api"
     requires = (AUTHORIZER,)
-    gathers = (HTTP_ROUTES,)
+    gathers = (HTTP_ROUTES, PAGES)
 
     def __init__(self, config: ApiConfig, context: Context) -> None:
         super().__init__(config, context)
@@ -29,12 +29,14 @@ class Api(Extension[ApiConfig]):
         routes: list[Route] = [route for source in context.services(HTTP_ROUTES) for route in source.routes()]
         application = Application(self.config, context, context.service(AUTHORIZER))
         application.mount([*builtin_routes(context, lambda: application.routes, self.config.public_url), *routes])
+        application.mount_pages(context.services(PAGES))
         server = WebServer(
             self.config,
             application.web,
             auth=server_auth(self.config, context),
             error_response=error_response,
             cancel_with_client=True,
+            additional_endpoints=self.config.additional_endpoints,
             report=lambda message: self.log.warning("tls_files_unusable", reason=message),
         )
         await server.start()
@@ -47,5 +49,7 @@ class Api(Extension[ApiConfig]):
             await server.stop()
 
     def addresses(self) -> list[str]:
-        """Return the URL of the API."""
-        return [self.config.public_url or self._server.url] if self._server is not None else []
+        """Return the URL of the API, and those of its further addresses."""
+        if self._server is None:
+            return []
+        return [self.config.public_url or self._server.url, *self._server.urls[1:]]

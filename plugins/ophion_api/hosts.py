@@ -12,6 +12,7 @@ from ophion_agent.server import Call, NotFound, Permission, Route
 from ophion_api.any_values import attribute_columns, attributes_of
 from ophion_api.attributes_routes import days_within
 from ophion_api.cursors import decode_cursor, encode_cursor
+from ophion_api.latest_samples import latest_samples
 from ophion_api.sql_parts import Binder, conjunction, text_of
 from ophion_api.telemetry_access import Telemetry, TenantStore
 from ophion_api.time_ranges import MINUTE, RangeQuery, TimeRange, rfc3339
@@ -120,7 +121,9 @@ class HostRoutes:
         bounds = call.query.bounds(self._telemetry.now_ns())
         binder = Binder()
         where = conjunction([days_within(binder, bounds, "toDate(received)"), f"{HOST_NAME} = {binder.text(name)}"])
-        sql = f"SELECT {attribute_columns()} FROM resources WHERE {where} ORDER BY received DESC LIMIT 1"
+        # What its agent says of it, rather than what a service or container on it does.
+        order = "service_name = '' AND NOT has(attributes.keys, 'container.id') DESC, received DESC"
+        sql = f"SELECT {attribute_columns()} FROM resources WHERE {where} ORDER BY {order} LIMIT 1"
         rows = (await store.query(sql, binder)).dicts()
         if not rows:
             raise NotFound(f'there is no host "{name}" in this time range; /api/hosts lists those there are')
@@ -178,34 +181,9 @@ async def host_figures(
     store: TenantStore, resources: Mapping[str, Sequence[int]], bounds: TimeRange
 ) -> dict[str, HostFigures]:
     """Return the figures of hosts, given by the ids of their resources: the latest in `bounds`."""
-    if not resources:
-        return {}
-    host_of = {resource: host for host, ids in resources.items() for resource in ids}
-    binder = Binder()
-    known = conjunction(
-        [
-            days_within(binder, bounds),
-            f"metric_name IN {binder.bind(list(_METRICS), 'Array(String)')}",
-            f"resource_id IN {binder.bind(sorted(host_of), 'Array(UInt64)')}",
-        ]
-    )
-    names = (
-        "SELECT series_id, any(toString(metric_name)) AS metric, any(labels['state']) AS state, "
-        f"any(labels['mountpoint']) AS mountpoint, any(resource_id) AS resource FROM series "
-        f"WHERE {known} GROUP BY series_id"
-    )
-    sql = (
-        "SELECT resource, metric, state, mountpoint, sum(latest) AS latest, sum(increase) AS increase FROM "
-        "(SELECT series_id, argMax(value, time) AS latest, "
-        "deltaSumTimestamp(value, toUnixTimestamp64Nano(time)) AS increase FROM samples "
-        f"WHERE series_id IN (SELECT series_id FROM series WHERE {known}) AND {binder.within('time', bounds)} "
-        f"AND NOT isNaN(value) GROUP BY series_id) AS found INNER JOIN ({names}) AS names USING (series_id) "
-        "GROUP BY resource, metric, state, mountpoint"
-    )
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in (await store.query(sql, binder)).dicts():
-        rows[host_of[row["resource"]]].append(row)
-    return {host: figures_of(rows[host]) for host in resources}
+    owner_of = {resource: host for host, ids in resources.items() for resource in ids}
+    rows = await latest_samples(store, _METRICS, owner_of, ("state", "mountpoint"), bounds)
+    return {host: figures_of(rows.get(host, ())) for host in resources}
 
 
 def figures_of(rows: Sequence[Mapping[str, Any]]) -> HostFigures:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from ophion_agent.server import Call, Permission, Route
 from ophion_api.hosts import Host, hosts
 from ophion_api.logs_models import LEVELS, Level
+from ophion_api.service_errors import FrequentError, frequent_errors
 from ophion_api.services import FIGURES, QUANTILES, Red, Service, kind_name, red_of, services
 from ophion_api.sql_parts import Binder
 from ophion_api.store_figures import IngestRates, ingest_rates
@@ -30,15 +31,10 @@ class SlowOperation(Red):
     kind: SpanKind = Field(description="Span kind.")
 
 
-class FrequentError(BaseModel):
-    """Spans that failed in the same way."""
+class OverviewQuery(RangeQuery):
+    """Of which time."""
 
-    service: str = Field(description="service.name.")
-    operation: str = Field(description="Span name.")
-    message: str = Field(description="Status message.")
-    count: int = Field(description="Spans.")
-    last: str = Field(description="Start of the newest.")
-    trace_id: str = Field(description="Trace of the newest.")
+    points: int = Field(0, ge=0, le=120, description="About how many steps services' trends have; 0 leaves them out.")
 
 
 class Overview(BaseModel):
@@ -64,7 +60,7 @@ class OverviewRoutes:
         """Return the routes."""
         return [
             Route(
-                "GET", "/api/dashboard/overview", self._overview, Permission.READ, query=RangeQuery, answer=Overview,
+                "GET", "/api/dashboard/overview", self._overview, Permission.READ, query=OverviewQuery, answer=Overview,
                 tag="dashboard", errors=(422,), summary="Services, hosts, errors and volumes of a time range",
             )
         ]  # fmt: skip
@@ -76,30 +72,13 @@ class OverviewRoutes:
         return Overview(
             start=rfc3339(bounds.start),
             end=rfc3339(bounds.end),
-            services=await services(store, bounds, "", _MOST_LISTED),
+            services=await services(store, bounds, "", _MOST_LISTED, call.query.points),
             hosts=await hosts(store, bounds, "", "", _MOST_LISTED),
             ingest=await ingest_rates(store),
-            top_errors=await _top_errors(store, bounds),
+            top_errors=await frequent_errors(store, bounds, _MOST),
             slowest_operations=await _slowest(store, bounds),
             logs_by_severity=await _levels(store, bounds),
         )
-
-
-async def _top_errors(store: TenantStore, bounds: TimeRange) -> list[FrequentError]:
-    binder = Binder()
-    sql = (
-        "SELECT toString(service_name) AS service, toString(name) AS operation, substring(status_message, 1, 500) AS "
-        "message, count() AS n, max(toUnixTimestamp64Nano(start_time)) AS last, "
-        "lower(hex(argMax(trace_id, start_time))) AS trace FROM spans "
-        f"WHERE {binder.within('start_time', bounds)} AND status_code = 2 GROUP BY service, operation, message "
-        f"ORDER BY n DESC, service, operation LIMIT {_MOST}"
-    )
-    return [
-        FrequentError(
-            service=service, operation=operation, message=message, count=n, last=rfc3339(last), trace_id=trace
-        )
-        for service, operation, message, n, last, trace in (await store.query(sql, binder)).rows()
-    ]
 
 
 async def _slowest(store: TenantStore, bounds: TimeRange) -> list[SlowOperation]:

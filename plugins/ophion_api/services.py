@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 
 from ophion_agent.server import Call, Permission, Route
+from ophion_api.service_history import ENTRY, Trend, trends
 from ophion_api.service_map import ServiceMap, ServiceMapQuery, service_map
 from ophion_api.sql_parts import Binder, conjunction
 from ophion_api.telemetry_access import Telemetry, TenantStore
@@ -16,8 +17,6 @@ from ophion_api.traces_figures import bucket_quantile, minutes_within
 from ophion_api.traces_models import KINDS, SpanKind
 
 _TAG: Final = "services"
-# Kinds of spans by which a service answers others: server and consumer.
-_ENTRY: Final = "kind IN (2, 5)"
 FIGURES: Final = (
     "sum(spans) AS n, sum(errors) AS failed, sum(duration) AS total, max(longest) AS most, sumMap(buckets) AS merged"
 )
@@ -31,6 +30,12 @@ class ServicesQuery(RangeQuery):
 
     search: str = Field("", max_length=1000, description="Text that the name contains, in any case.")
     limit: int = Field(200, ge=1, le=1000, description="Most entries; those with the most spans come first.")
+
+
+class ServiceListQuery(ServicesQuery):
+    """Which services, and how much of their course."""
+
+    points: int = Field(0, ge=0, le=120, description="About how many steps their trends have; 0 leaves trends out.")
 
 
 class Red(BaseModel):
@@ -52,6 +57,7 @@ class Service(Red):
 
     name: str = Field(description="service.name.")
     all_spans: int = Field(description="Its spans of all kinds.")
+    trend: Trend | None = Field(None, description="The course of its requests, where `points` asks for it.")
 
 
 class ServiceList(BaseModel):
@@ -87,7 +93,7 @@ class ServiceRoutes:
         read = Permission.READ
         return [
             Route(
-                "GET", "/api/services", self._services, read, query=ServicesQuery, answer=ServiceList, tag=_TAG,
+                "GET", "/api/services", self._services, read, query=ServiceListQuery, answer=ServiceList, tag=_TAG,
                 errors=(422,), summary="Services with rate, errors and duration",
             ),
             Route(
@@ -101,9 +107,9 @@ class ServiceRoutes:
         ]  # fmt: skip
 
     async def _services(self, call: Call) -> ServiceList:
-        query: ServicesQuery = call.query
+        query: ServiceListQuery = call.query
         bounds = query.bounds(self._telemetry.now_ns())
-        found = await services(self._telemetry.of(call), bounds, query.search, query.limit + 1)
+        found = await services(self._telemetry.of(call), bounds, query.search, query.limit + 1, query.points)
         return ServiceList(services=found[: query.limit], truncated=len(found) > query.limit)
 
     async def _operations(self, call: Call) -> OperationList:
@@ -118,13 +124,32 @@ class ServiceRoutes:
         return await service_map(self._telemetry.of(call), query, query.bounds(self._telemetry.now_ns()))
 
 
-async def services(store: TenantStore, bounds: TimeRange, search: str, limit: int) -> list[Service]:
-    """Return the services with the most spans."""
+async def services(store: TenantStore, bounds: TimeRange, search: str, limit: int, points: int = 0) -> list[Service]:
+    """Return the services with the most spans, with trends of about `points` steps."""
     binder = Binder()
-    where = conjunction([minutes_within(binder, bounds), *_containing(binder, "service_name", search)])
+    found = await _services(store, bounds, binder, _containing(binder, "service_name", search), limit)
+    if points:
+        courses = await trends(store, [one.name for one in found], bounds, points)
+        for one in found:
+            one.trend = courses[one.name]
+    return found
+
+
+async def named_service(store: TenantStore, bounds: TimeRange, name: str) -> Service:
+    """Return the service of a name; one without spans has figures of zero."""
+    binder = Binder()
+    found = await _services(store, bounds, binder, [f"service_name = {binder.text(name)}"], 1)
+    nothing = {"n": 0, "failed": 0, "total": 0, "most": 0, "p50": 0.0, "p95": 0.0, "p99": 0.0}
+    return found[0] if found else Service(name=name, all_spans=0, **red_of(nothing, bounds.seconds))
+
+
+async def _services(
+    store: TenantStore, bounds: TimeRange, binder: Binder, conditions: Sequence[str], limit: int
+) -> list[Service]:
+    where = conjunction([minutes_within(binder, bounds), *conditions])
     sql = (
         f"SELECT service_name, n, failed, total, most, {QUANTILES}, everything FROM (SELECT service_name, "
-        f"{_ENTRY} AS entry, {FIGURES}, sum(n) OVER (PARTITION BY service_name) AS everything FROM operations "
+        f"{ENTRY} AS entry, {FIGURES}, sum(n) OVER (PARTITION BY service_name) AS everything FROM operations "
         f"WHERE {where} GROUP BY service_name, entry ORDER BY entry DESC LIMIT 1 BY service_name) "
         f"ORDER BY everything DESC, service_name LIMIT {binder.bind(limit, 'UInt64')}"
     )

@@ -92,6 +92,15 @@ def text_of(value: str) -> str:
     )
 
 
+def attribute_text(key: str, column: str) -> str:
+    """Return SQL for the text of an attribute as `column`; "" where it is no text. Neither comes from a caller.
+
+    Cheaper to plan and to run than `text_of`, for attributes that the semantic conventions define as strings.
+    """
+    value = f"attributes.values[indexOf(attributes.keys, '{key}')]"
+    return f"if(startsWith({value}, '\\x0A'), {string_of(value)}, '') AS {column}"
+
+
 def string_of(value: str) -> str:
     """Return SQL for the text of an encoded string: 0x0A, its length as a varint, and its bytes."""
     return (

@@ -22,17 +22,19 @@ class TelemetryApi(Extension[TelemetryConfig]):
         self._routes: Sequence[Route] = ()
 
     def routes(self) -> Sequence[Route]:
-        """Return the routes of traces, logs, metrics, services, attributes, hosts, the overview and the store."""
+        """Return the routes of every kind of telemetry, of what it comes from, and of the store."""
         # Made once: live tails are counted over all of them.
         self._routes = self._routes or self._make_routes()
         return self._routes
 
     def _make_routes(self) -> Sequence[Route]:
         from ophion_api.attributes_routes import AttributeRoutes
+        from ophion_api.containers import ContainerRoutes
         from ophion_api.hosts import HostRoutes
         from ophion_api.logs_routes import LogRoutes
         from ophion_api.metrics_routes import MetricRoutes
         from ophion_api.overview import OverviewRoutes
+        from ophion_api.service_view import ServiceViewRoutes
         from ophion_api.services import ServiceRoutes
         from ophion_api.store_figures import StoreRoutes
         from ophion_api.traces_routes import TraceRoutes
@@ -46,7 +48,7 @@ class TelemetryApi(Extension[TelemetryConfig]):
             counter=context.counter,
         )
         groups = (
-            TraceRoutes, LogRoutes, MetricRoutes, ServiceRoutes,
-            AttributeRoutes, HostRoutes, OverviewRoutes, StoreRoutes,
+            TraceRoutes, LogRoutes, MetricRoutes, ServiceRoutes, ServiceViewRoutes,
+            AttributeRoutes, HostRoutes, ContainerRoutes, OverviewRoutes, StoreRoutes,
         )  # fmt: skip
         return [route for group in groups for route in group(telemetry).routes()]

@@ -35,7 +35,9 @@ def span_condition(binder: Binder, filters: SpanFilters, bounds: TimeRange) -> s
 
 def is_service_only(filters: SpanFilters) -> bool:
     """Tell whether nothing but service and operation is asked for, which the minute figures can answer."""
-    others = filters.model_dump(exclude={"start", "end", "service", "operation", "step"}, exclude_defaults=True)
+    others = filters.model_dump(
+        exclude={"start", "end", "service", "operation", "step", "limit"}, exclude_defaults=True
+    )
     return not others
 
 

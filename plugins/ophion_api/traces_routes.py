@@ -22,6 +22,14 @@ from ophion_api.traces_models import (
     TraceSearch,
     TraceView,
 )
+from ophion_api.traces_overview import (
+    TraceFacets,
+    TraceFacetsQuery,
+    TracePoints,
+    TracePointsQuery,
+    trace_facets,
+    trace_points,
+)
 from ophion_api.traces_search import trace_page
 from ophion_api.traces_view import read_trace, trace_view
 
@@ -63,6 +71,14 @@ class TraceRoutes:
                 tag=_TAG, errors=(422,), summary="Spans, errors and durations over time",
             ),
             Route(
+                "GET", "/api/traces/facets", self._facets, read, query=TraceFacetsQuery, answer=TraceFacets, tag=_TAG,
+                errors=(422,), summary="Values that spans can be filtered by, with counts",
+            ),
+            Route(
+                "GET", "/api/traces/points", self._points, read, query=TracePointsQuery, answer=TracePoints, tag=_TAG,
+                errors=(422,), summary="Traces as points of time and duration",
+            ),
+            Route(
                 "GET", "/api/traces/{traceId}", self._trace, read, query=TraceFormQuery, answer=TraceView | OtlpTrace,
                 tag=_TAG, errors=(404, 422), summary="A whole trace",
             ),
@@ -99,6 +115,14 @@ class TraceRoutes:
         query: TraceHistogramQuery = call.query
         bounds = query.bounds(self._telemetry.now_ns())
         return await trace_histogram(self._telemetry.of(call), query, bounds, bounds.step(query.step))
+
+    async def _facets(self, call: Call) -> TraceFacets:
+        query: TraceFacetsQuery = call.query
+        return await trace_facets(self._telemetry.of(call), query, query.bounds(self._telemetry.now_ns()))
+
+    async def _points(self, call: Call) -> TracePoints:
+        query: TracePointsQuery = call.query
+        return await trace_points(self._telemetry.of(call), query, query.bounds(self._telemetry.now_ns()))
 
     async def _trace(self, call: Call) -> Any:
         store, limit = self._telemetry.of(call), self._telemetry.config.trace_max_spans

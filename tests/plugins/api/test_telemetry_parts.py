@@ -17,7 +17,7 @@ from ophion_api.exports import export, export_format
 from ophion_api.search_terms import Every, Field, Not, Phrase, Some, Word, parse_search
 from ophion_api.sql_parts import Binder
 from ophion_api.time_ranges import SECOND, TimeRange, parse_time, rfc3339
-from ophion_api.traces_view import _children, _Item, critical_path
+from ophion_api.traces_view import _children, _Item, _item, critical_path
 from telemetry_sample import value_of
 
 NOW = 1_700_000_000 * SECOND
@@ -228,7 +228,7 @@ async def test_exports_end_at_their_bound() -> None:
 def item(identity: int, parent: int, start: int, end: int) -> _Item:
     span = Span(span_id=bytes([identity]), parent_span_id=bytes([parent]) if parent else b"")
     span.start_time_unix_nano, span.end_time_unix_nano = start, end
-    return _Item(span, "s", 0, 0)
+    return _item(span, "s", 0, 0)
 
 
 def critical(*items: _Item) -> list[int]:

@@ -19,7 +19,7 @@ export function TimePicker() {
   return (
     <div className="row">
       <DialogTrigger>
-        <AriaButton className="button" aria-label={`Time range: ${rangeLabel(from, to, zone)}`}>
+        <AriaButton className="button time-range" aria-label={`Time range: ${rangeLabel(from, to, zone)}`}>
           <CalendarClock size={15} aria-hidden />
           <span className="ellipsis time-label">{rangeLabel(from, to, zone)}</span>
         </AriaButton>

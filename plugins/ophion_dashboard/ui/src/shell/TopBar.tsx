@@ -33,10 +33,15 @@ export function TopBar({ toggleNav, openNav, openPalette, openHelp }: Props) {
           <MenuIcon size={18} aria-hidden />
         </IconButton>
       </span>
-      <AriaButton className="button find" onPress={openPalette} aria-label="Find pages, services and commands">
+      <AriaButton className="button find" onPress={openPalette}>
         <Search size={15} aria-hidden />
-        <span className="only-wide">Find…</span>
-        <span className="kbd only-wide">Ctrl K</span>
+        <span className="only-wide" aria-hidden>
+          Find…
+        </span>
+        <span className="hidden-visually">Find pages, services and commands</span>
+        <span className="kbd only-wide" aria-hidden>
+          Ctrl K
+        </span>
       </AriaButton>
       <div className="grow" />
       <TimePicker />

@@ -3,9 +3,10 @@ import { answer, api, type SchemaSnapshot } from '@/api/client'
 import { Badge } from '@/components/Badge'
 import { Page } from '@/components/Page'
 import { Panel } from '@/components/Panel'
-import { Loaded } from '@/components/States'
+import { Empty, Loaded } from '@/components/States'
 import { Stat } from '@/components/Stat'
 import { bytes, duration, percent, rate } from '@/lib/format'
+import { useSession } from '@/shell/session'
 import { Components } from './Components'
 import { PipelineFlow } from './PipelineFlow'
 import { Queues } from './Queues'
@@ -15,8 +16,23 @@ const EVERY_MS = 2000
 
 /** How Ophion itself is: its pipelines with live rates, its queues and components. */
 export default function AgentPage() {
-  const query = useQuery({ queryKey: ['agent', 'status'], queryFn: ({ signal }) => answer(api.GET('/api/agent/status', { signal })), refetchInterval: EVERY_MS, staleTime: 0 })
+  const { me, may } = useSession()
+  const isAllowed = may('operate') && me.tenant === 'default'
+  const query = useQuery({
+    queryKey: ['agent', 'status'],
+    enabled: isAllowed,
+    queryFn: ({ signal }) => answer(api.GET('/api/agent/status', { signal })),
+    refetchInterval: EVERY_MS,
+    staleTime: 0,
+  })
   const status = query.data
+  if (!isAllowed) {
+    return (
+      <Page title="Ophion itself">
+        <Empty title="For operators">Operators of the tenant default see the pipelines, queues and components of the server here.</Empty>
+      </Page>
+    )
+  }
   return (
     <Page title="Ophion itself" beside={status ? <Badge tone={status.ready ? 'ok' : 'bad'}>{status.ready ? 'ready' : 'not ready'}</Badge> : null}>
       <Loaded query={query} height={480}>

@@ -1,9 +1,21 @@
-import type { Search } from '@/lib/search'
+import { number, text, type Search } from '@/lib/search'
 
-export function hostsSearch(_search: Search): object {
-  return {}
+export interface HostsSearch {
+  /** Text that the name contains. */
+  search?: string
+  /** The time one came from, as Unix milliseconds: it is marked in the charts. */
+  at?: number
 }
 
-export function containersSearch(_search: Search): object {
-  return {}
+export interface ContainersSearch extends HostsSearch {
+  host?: string
+  service?: string
+}
+
+export function hostsSearch(search: Search): HostsSearch {
+  return { search: text(search.search), at: number(search.at) }
+}
+
+export function containersSearch(search: Search): ContainersSearch {
+  return { ...hostsSearch(search), host: text(search.host), service: text(search.service) }
 }

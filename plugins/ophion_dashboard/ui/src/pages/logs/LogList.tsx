@@ -29,6 +29,7 @@ export function LogList({ label, entries, wrap, selected, select, reachedEnd, lo
   const { dark } = useTheme()
   const [active, setActive] = useState(-1)
   const atEnd = useRef(true)
+  const lastTop = useRef(0)
   // eslint-disable-next-line react-hooks/incompatible-library
   const virtual = useVirtualizer({
     count: entries.length,
@@ -72,7 +73,11 @@ export function LogList({ label, entries, wrap, selected, select, reachedEnd, lo
   }
   const onScroll = () => {
     const node = scroller.current
-    if (node) atEnd.current = node.scrollHeight - node.scrollTop - node.clientHeight < 2 * LINE_HEIGHT
+    if (!node) return
+    // Lines may have come since the list was moved to its end: only who scrolls up leaves it.
+    const isNear = node.scrollHeight - node.scrollTop - node.clientHeight < 2 * LINE_HEIGHT
+    atEnd.current = isNear || (atEnd.current && node.scrollTop >= lastTop.current)
+    lastTop.current = node.scrollTop
   }
   return (
     <div

@@ -1,0 +1,14 @@
+import { clock } from '@/lib/time'
+import { useTime } from '@/shell/time'
+
+/** Says which time one came from, and what marks it in the charts. */
+export function Arrival({ at }: { at: number | undefined }) {
+  const { zone } = useTime()
+  return at === undefined ? null : (
+    <div className="notice" role="note">
+      <span>
+        <span aria-hidden>◆ </span>marks <b>{clock(at, zone, 3)}</b>, the time you came from.
+      </span>
+    </div>
+  )
+}
