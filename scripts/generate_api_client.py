@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from generate_api_docs import bundled_routes
+
 from ophion_agent.registry import load_registry
 from ophion_api.openapi import openapi_document
 

@@ -13,7 +13,7 @@ settings.register_profile(
 )
 settings.load_profile("ophion")
 
-# A Docker Engine adds and removes network interfaces, and Chromium gives up its connections whenever that happens: their
+# A Docker Engine adds and removes network interfaces, and Chromium gives up its connections when that happens: their
 # tests never run side by side.
 _ONE_AT_A_TIME = ("tests/plugins/docker/", "tests/plugins/dashboard/")
 

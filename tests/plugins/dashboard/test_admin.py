@@ -5,6 +5,7 @@ import re
 from playwright.async_api import expect
 
 from tests.plugins.dashboard.conftest import OpenPage
+from tests.plugins.dashboard.rig_browser import Watch
 
 
 async def test_a_viewer_sees_only_what_concerns_viewers(open_page: OpenPage) -> None:
@@ -38,7 +39,8 @@ async def test_removes_a_user_after_asking(open_page: OpenPage) -> None:
     await page.get_by_role("button", name="New user").click()
     await page.get_by_label("User name").fill("brief")
     await page.get_by_role("button", name="Add the user").click()
-    await page.get_by_role("button", name="Close").click()
+    secret = page.get_by_role("dialog", name="The password of the new user")
+    await secret.get_by_role("button", name="Close").click()
 
     await page.get_by_role("button", name="Remove brief").click()
     await page.get_by_role("dialog", name="Remove brief?").get_by_role("button", name="Remove", exact=True).click()
@@ -46,8 +48,8 @@ async def test_removes_a_user_after_asking(open_page: OpenPage) -> None:
     await expect(page.get_by_role("row", name=re.compile("^brief "))).to_have_count(0)
 
 
-async def test_says_why_a_user_cannot_be_added(open_page: OpenPage, watch: "object") -> None:
-    watch.allow(r"POST /api/users")  # type: ignore[attr-defined]
+async def test_says_why_a_user_cannot_be_added(open_page: OpenPage, watch: Watch) -> None:
+    watch.allow(r"POST /api/users")
     page = await open_page("/admin?tab=users", role="admin")
     await page.get_by_role("button", name="New user").click()
     await page.get_by_label("User name").fill("no spaces allowed")
@@ -118,8 +120,8 @@ async def test_storage_tells_what_is_kept(open_page: OpenPage) -> None:
     await expect(page.get_by_role("row", name=re.compile(r"^spans traces "))).to_be_visible()
 
 
-async def test_a_wrong_current_password_is_said_at_its_field(open_page: OpenPage, watch: "object") -> None:
-    watch.allow(r"POST /api/auth/password")  # type: ignore[attr-defined]
+async def test_a_wrong_current_password_is_said_at_its_field(open_page: OpenPage, watch: Watch) -> None:
+    watch.allow(r"POST /api/auth/password")
     page = await open_page("/admin?tab=account")
     await page.get_by_label("Current password").fill("not it at all")
     await page.get_by_label("New password", exact=True).fill("a new long password")

@@ -18,5 +18,9 @@ async def test_draws_the_pipelines_with_what_passes(open_page: OpenPage) -> None
 async def test_lists_queues_and_components(open_page: OpenPage) -> None:
     page = await open_page("/agent", role="admin")
 
-    await expect(page.get_by_role("table", name="Queues").get_by_role("meter", name="Queue of clickhouse")).to_be_visible()
-    await expect(page.get_by_role("table", name="Components").get_by_role("cell", name="telemetry_store")).to_be_visible()
+    await expect(
+        page.get_by_role("table", name="Queues").get_by_role("meter", name="Queue of clickhouse")
+    ).to_be_visible()
+    await expect(
+        page.get_by_role("table", name="Components").get_by_role("cell", name="telemetry_store")
+    ).to_be_visible()

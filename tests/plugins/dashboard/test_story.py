@@ -140,7 +140,11 @@ async def test_dashboard_is_dragged_shared_kept_and_exported(open_page: OpenPage
     width = await width_of(cpu)
     await page.keyboard.press("Shift+ArrowRight")
     await expect(page.get_by_role("status").filter(has_text="CPU")).to_have_count(1)
-    assert await width_of(cpu) > width
+
+    async def is_wider() -> bool:
+        return await width_of(cpu) > width
+
+    await eventually(is_wider, "a wider panel", 10)
 
     await page.get_by_role("button", name="Save", exact=True).click()
     dialog = page.get_by_role("dialog")
@@ -150,7 +154,7 @@ async def test_dashboard_is_dragged_shared_kept_and_exported(open_page: OpenPage
     await page.wait_for_url(re.compile(r"/dashboards/(?!new)[^/?]+"))
 
     # What one shares, another sees: the dashboard by its link, its data of now by a snapshot.
-    await page.get_by_role("button", name="Share").click()
+    await page.get_by_role("button", name="Share", exact=True).click()
     link = await dialog.get_by_role("textbox", name="Link to this view").input_value()
     await dialog.get_by_role("button", name="Make a snapshot").click()
     snapshot = await dialog.get_by_role("textbox", name="Link to the snapshot").input_value()

@@ -47,7 +47,8 @@ describe('axisTime', () => {
 describe('rangeLabel', () => {
   it('names quick ranges', () => {
     expect(rangeLabel('now-1h', 'now', 'utc')).toBe('Last hour')
-    expect(rangeLabel('now-42m', 'now', 'utc')).toBe('now-42m to now')
+    expect(rangeLabel('now-42m', 'now', 'utc')).toBe('Last 42 minutes')
+    expect(rangeLabel('now-2h', 'now-1h', 'utc')).toBe('now-2h to now-1h')
   })
 })
 

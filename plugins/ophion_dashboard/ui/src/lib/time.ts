@@ -11,6 +11,7 @@ export const HOUR = 60 * MINUTE
 export const DAY = 24 * HOUR
 
 const UNITS: Record<string, number> = { s: SECOND, m: MINUTE, h: HOUR, d: DAY, w: 7 * DAY }
+const UNIT_NAMES: Record<string, string> = { s: 'seconds', m: 'minutes', h: 'hours', d: 'days', w: 'weeks' }
 const RELATIVE = /^now(?:-(\d{1,6})([smhdw]))?$/
 
 export const DEFAULT_FROM = 'now-1h'
@@ -78,6 +79,8 @@ export function axisTime(seconds: number, before: number | undefined, step: numb
 export function rangeLabel(from: string, to: string, zone: Zone): string {
   const quick = to === 'now' && QUICK_RANGES.find(([text]) => text === from)
   if (quick) return quick[1]
+  const back = to === 'now' ? RELATIVE.exec(from) : null
+  if (back?.[1]) return `Last ${back[1]} ${UNIT_NAMES[back[2] ?? ''] ?? ''}`
   return `${bound(from, zone)} to ${bound(to, zone)}`
 }
 

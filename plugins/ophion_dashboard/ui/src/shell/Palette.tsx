@@ -85,6 +85,7 @@ function Choices({ close }: { close: () => void }) {
 function Names({ go }: { go: (path: string) => void }) {
   const services = useQuery({ queryKey: ['palette', 'services'], queryFn: () => answer(api.GET('/api/services')), staleTime: 60_000 })
   const hosts = useQuery({ queryKey: ['palette', 'hosts'], queryFn: () => answer(api.GET('/api/hosts')), staleTime: 60_000 })
+  const dashboards = useQuery({ queryKey: ['palette', 'dashboards'], queryFn: () => answer(api.GET('/api/dashboards')), staleTime: 60_000 })
   return (
     <>
       <Command.Group heading="Services">
@@ -102,6 +103,11 @@ function Names({ go }: { go: (path: string) => void }) {
         ))}
       </Command.Group>
       <Command.Group heading="Dashboards">
+        {dashboards.data?.map((dashboard) => (
+          <Command.Item key={dashboard.uid} value={`dashboard ${dashboard.title} ${dashboard.uid}`} onSelect={() => go(`/dashboards/${encodeURIComponent(dashboard.uid)}`)}>
+            <LayoutDashboard size={15} aria-hidden /> {dashboard.title}
+          </Command.Item>
+        ))}
         <Command.Item value="new dashboard" onSelect={() => go('/dashboards/new')}>
           <LayoutDashboard size={15} aria-hidden /> New dashboard
         </Command.Item>

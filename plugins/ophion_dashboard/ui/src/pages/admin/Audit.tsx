@@ -6,7 +6,7 @@ import { DataTable, type Column } from '@/components/DataTable'
 import { SearchField } from '@/components/Field'
 import { Panel } from '@/components/Panel'
 import { Empty, Failure, Skeleton } from '@/components/States'
-import { clock } from '@/lib/time'
+import { clock, isRelative } from '@/lib/time'
 import { useTime } from '@/shell/time'
 
 const route = getRouteApi('/admin')
@@ -15,11 +15,11 @@ const route = getRouteApi('/admin')
 export function Audit() {
   const { who, action, target } = route.useSearch()
   const navigate = route.useNavigate()
-  const { range, zone } = useTime()
+  const { range, to, zone } = useTime()
   const set = (key: 'who' | 'action' | 'target') => (value: string) =>
     void navigate({ search: (before) => ({ ...before, [key]: value || undefined }), replace: true })
   const query = useInfiniteQuery({
-    queryKey: ['audit', who, action, target, range],
+    queryKey: ['audit', who, action, target, range, to],
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page: SchemaAuditPage) => page.next_cursor ?? undefined,
     queryFn: ({ pageParam, signal }) =>
@@ -31,7 +31,8 @@ export function Audit() {
               action,
               target,
               since: new Date(range.start).toISOString(),
-              until: new Date(range.end + 1000).toISOString(),
+              // What is done while one looks belongs to a range that ends now.
+              until: isRelative(to) ? undefined : new Date(range.end).toISOString(),
               limit: 200,
               cursor: pageParam,
             },
