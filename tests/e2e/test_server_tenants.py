@@ -35,6 +35,7 @@ CHEAP_HASHING = "extensions.auth.password_hashing={time_cost: 1, memory: 64KiB, 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 SERVICE, SPAN, METRIC, HOST, KEY = (f"{kind}-{MARKER}" for kind in ("service", "span", "metric", "host", "key"))
+CONTAINER, BOARD = f"container-{MARKER}", "board-1"
 PROMETHEUS_NAME = f"metric_{MARKER}"
 SELECTOR = f'{{__name__=~"metric_{MARKER}.*"}}'
 STREAMS = f'{{service_name="{SERVICE}"}}'
@@ -50,6 +51,8 @@ VALUES: dict[str, dict[str, str]] = {
         "from": "now-30m", "to": "now", "format": "json", "order": "oldest", "limit": "50", "confirm": "victim",
     },
     "/api/hosts/": {"name": HOST},
+    "/api/containers/": {"name": CONTAINER},
+    "/api/dashboards": {"uid": BOARD, "version": "1"},
     "/api/services/": {"name": SERVICE},
     "/api/metrics": {"name": PROMETHEUS_NAME, "query": SELECTOR},
     "/api/v1/": {"query": SELECTOR, "name": KEY.replace("-", "_"), "limit": "1000"},
@@ -87,13 +90,19 @@ BODIES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("POST", "/api/keys"): [{"name": "spy", "tenant": "victim"}, {"name": "s", "kind": "ingest", "tenant": "victim"}],
     ("POST", "/api/tenants"): [{"name": "victim"}, {"name": "other"}],
     ("PATCH", "/api/tenants/{name}"): [{"logs_days": 1}],
+    ("POST", "/api/dashboards"): [{"dashboard": {"title": "spied"}}],
+    ("PUT", "/api/dashboards/{uid}"): [{"dashboard": {"title": "spied"}, "version": 1}],
+    ("PUT", "/api/dashboards/home"): [{"uid": BOARD}, {"uid": None}],
+    ("POST", "/api/dashboards/snapshots"): [
+        {"title": "spied", "dashboard": {"title": "spied"}, "start": "{iso_start}", "end": "{iso_end}", "data": {}}
+    ],
     ("POST", "/api/auth/login"): [{"username": "victim-admin", "password": "wrong"}],
     ("POST", "/api/auth/refresh"): [{"refresh_token": "ophr_wrong"}],
     ("POST", "/api/auth/password"): [{"current_password": "wrong", "new_password": "long enough to be one"}],
 }
 # Routes that show nothing that the victim has named: those of the server and of accounts, figures, fixed label names.
 SILENT = re.compile(
-    r"/-/|/api/(health|docs|openapi.json|store|admin/|users|keys|tenants|audit|auth/|logs/histogram|traces/histogram|logs/tail"
+    r"/-/|/api/(health|docs|openapi.json|store|agent/|dashboards|dashboard/brand|admin/|users|keys|tenants|audit|auth/|logs/histogram|traces/histogram|logs/tail"
     r"|v1/(format_query|rules|alerts|status/|write))|/loki/(ready|api/v1/(status/|format_query|index/stats|labels|label$|detected_labels))"
 )
 ECHOES = re.compile(r"/format_query$")
@@ -135,7 +144,14 @@ def traces(mark: str, secret: str, trace_id: str) -> bytes:
     request: Any = ExportTraceServiceRequest()
     group = request.resource_spans.add()
     group.resource.attributes.extend(
-        pairs({"service.name": f"service-{mark}", "host.name": f"host-{mark}", f"res-{mark}": secret})
+        pairs(
+            {
+                "service.name": f"service-{mark}",
+                "host.name": f"host-{mark}",
+                "container.name": f"container-{mark}",
+                f"res-{mark}": secret,
+            }
+        )
     )
     scope = group.scope_spans.add()
     scope.scope.name = f"scope-{mark}"
@@ -244,6 +260,8 @@ async def tenants(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ten
         await send_everything(server, ingest_key, MARKER, SECRET, TRACE_ID)
         await wait_until_stored(server, found.attackers["viewer"], NEIGHBOUR, "a" * 32)
         await wait_until_stored(server, key, MARKER, TRACE_ID)
+        board = {"uid": BOARD, "dashboard": {"title": f"board {MARKER}", "description": SECRET}}
+        await server.ask("POST", "/api/dashboards", board, expect=201, key=key)
         yield found
 
 
@@ -278,7 +296,10 @@ def requests_of(tenants: Tenants, method: str, route: str, operation: Mapping[st
     if form_schema:
         return [Sent(method, route, path, form=pairs) for pairs in sets]
     if "application/json" in content:
-        return [Sent(method, route, path, body=json.dumps(body)) for body in BODIES[method, route]]
+        bodies = [json.dumps(body) for body in BODIES[method, route]]
+        for name, moment in times().items():
+            bodies = [body.replace(f"{{{name}}}", moment) for body in bodies]
+        return [Sent(method, route, path, body=body) for body in bodies]
     return [Sent(method, route, path, query=pairs) for pairs in sets]
 
 
@@ -312,14 +333,17 @@ def walk(tenants: Tenants) -> list[Sent]:
     ]
 
 
-async def state_of_victim(server: ServerProcess) -> dict[str, Any]:
+async def state_of_victim(tenants: Tenants) -> dict[str, Any]:
+    server = tenants.server
     users = await server.ask("GET", "/api/users", params={"tenant": "victim"})
     keys = await server.ask("GET", "/api/keys", params={"tenant": "victim"})
     for key in keys:
         del key["last_used_at"]
     tenant = await server.ask("GET", "/api/tenants/victim")
     audit = await server.ask("GET", "/api/audit", params={"tenant": "victim", "limit": "100"})
-    return {"users": users, "keys": keys, "tenant": tenant, "audit": audit}
+    boards = await server.ask("GET", "/api/dashboards", key=tenants.victim_key)
+    board = await server.ask("GET", f"/api/dashboards/{BOARD}", key=tenants.victim_key)
+    return {"users": users, "keys": keys, "tenant": tenant, "audit": audit, "boards": boards, "board": board}
 
 
 async def in_turns(count: int, jobs: Sequence[Any]) -> list[Any]:
@@ -351,7 +375,7 @@ async def test_the_victim_sees_its_telemetry_on_every_route_that_shows_any(tenan
 
 
 async def test_no_route_shows_or_changes_anything_of_another_tenant(tenants: Tenants) -> None:
-    before = await state_of_victim(tenants.server)
+    before = await state_of_victim(tenants)
     # Roles differ in what they may do, not in whose it is: the lower ones need not ask for everything again.
     everything = walk(tenants)
     asked = {"admin": everything, "operator": everything[::3], "viewer": everything[1::3]}
@@ -370,10 +394,12 @@ async def test_no_route_shows_or_changes_anything_of_another_tenant(tenants: Ten
         text = without_echo(request.texts if is_echo else request.path.split("/"), answer.text)
         assert MARKER not in text + head, (role, request, answer.text)
         assert "victim" not in text, (role, request, answer.text)
-        if request.method in ("PATCH", "DELETE") or request.route.startswith(("/api/admin/", "/api/tenants")):
+        # A star is the caller's own, and taking away one that is not there is no change.
+        is_change = request.method in ("PATCH", "DELETE") and not request.route.endswith("/star")
+        if is_change or request.route.startswith(("/api/admin/", "/api/tenants")):
             assert answer.status in (403, 404, 422), (role, request, answer.text)
     assert {answer.status for answer in answers} >= {200, 403, 404}
-    assert await state_of_victim(tenants.server) == before
+    assert await state_of_victim(tenants) == before
 
 
 async def test_figures_are_of_the_caller_alone(tenants: Tenants) -> None:
