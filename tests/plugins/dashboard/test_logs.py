@@ -7,7 +7,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.plugins.dashboard.conftest import OpenPage
 from tests.plugins.dashboard.rig_browser import Watch
 from tests.plugins.dashboard.rig_plan import FAILED, trace_id
-from tests.plugins.dashboard.rig_server import Dashboard
+from tests.plugins.dashboard.rig_server import LARGE_TENANT, Dashboard
 
 RANGE = "from=now-2h&to=now&refresh=0"
 
@@ -107,12 +107,12 @@ async def test_groups_records_into_patterns(open_page: OpenPage) -> None:
 
 
 async def test_follows_records_as_they_come(open_page: OpenPage, dashboard: Dashboard) -> None:
-    page = await open_page("/logs?live=true")
+    await dashboard.add_tenant(LARGE_TENANT)
+    page = await open_page("/logs?live=true&q=service:flood", tenant=LARGE_TENANT)
     await expect(page.get_by_text(re.compile("^Following"))).to_be_visible()
 
-    await dashboard.play_shop(first=1195, prefix="tail-")
-
-    await expect(records(page, "Live log records").first).to_contain_text("tail-")
+    async with dashboard.flood(20, tenant=LARGE_TENANT):
+        await expect(records(page, "Live log records").first).to_contain_text("flood")
 
 
 async def test_says_what_is_wrong_with_a_query(open_page: OpenPage, watch: Watch) -> None:

@@ -1,4 +1,4 @@
-import { useCallback, useMemo, type CSSProperties, type MouseEvent } from 'react'
+import { useCallback, useEffect, useMemo, useRef, type CSSProperties, type MouseEvent } from 'react'
 import { nameColor } from '@/lib/colors'
 import { duration } from '@/lib/format'
 import { useTheme } from '@/shell/theme'
@@ -47,12 +47,19 @@ export function Waterfall(props: Props) {
       if (index === undefined) return
       const open = revealed(tree, collapsed, index)
       if (open !== collapsed) setCollapsed(open)
-      const at = open === collapsed ? places.get(index) : visibleRows(tree, open).indexOf(index)
       setActive(index)
-      if (at !== undefined) show(at)
     },
-    [tree, collapsed, setCollapsed, places, setActive, show],
+    [tree, collapsed, setCollapsed, setActive],
   )
+  // Wherever it was chosen, by a key, a search or a link, the active span is brought into view; folding others moves nothing.
+  const latest = useRef(places)
+  useEffect(() => {
+    latest.current = places
+  }, [places])
+  useEffect(() => {
+    const at = latest.current.get(active)
+    if (at !== undefined) show(at)
+  }, [active, show])
   const toggle = useCallback(
     (index: number) => {
       const next = new Set(collapsed)
