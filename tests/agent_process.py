@@ -24,7 +24,7 @@ from typing import Any, Self
 import aiohttp
 import yaml
 
-READY_SECONDS = 60.0
+READY_SECONDS = 110.0
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.02
 _SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)$", re.MULTILINE)

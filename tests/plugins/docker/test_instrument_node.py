@@ -1,7 +1,6 @@
 """Node.js containers for real: CommonJS and ESM, on the versions that each set of packages is for."""
 
 import json
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -63,9 +62,9 @@ async def test_it_stops_as_fast_as_before_and_is_put_back(rig: Rig) -> None:
     await started(rig, "20", "app.mjs", "web")
     done = await rig.cli("web", "--wait-span", "0")
     assert done.returncode == 0, done.stdout + done.stderr + await rig.logs("web")
-    begun = time.monotonic()
-    await rig.engine.stop("web", seconds=8)
-    assert time.monotonic() - begun < 6
+    await rig.engine.stop("web", seconds=6)
+    # It ended by itself: the engine kills what is still there after these seconds, and that ends with 137.
+    assert (await rig.engine.inspect("web"))["State"]["ExitCode"] != 137
     await rig.engine.start("web")
     await rig.instrumentation().undo("web", patience=QUICK)
     assert (await rig.engine.inspect("web"))["Config"]["Env"] == ENVIRONMENT
