@@ -189,7 +189,13 @@ class Rig:
 
 def plain(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return attributes of OTLP-JSON as a dict of their values."""
-    return {item["key"]: next(iter(item.get("value", {}).values()), None) for item in attributes}
+    return {item["key"]: _plain_value(item.get("value", {})) for item in attributes}
+
+
+def _plain_value(value: Mapping[str, Any]) -> Any:
+    if "arrayValue" in value:
+        return [_plain_value(item) for item in value["arrayValue"].get("values", ())]
+    return next(iter(value.values()), None)
 
 
 async def remove_containers(engine: Engine) -> None:

@@ -99,9 +99,11 @@ def payload(folder: Path, bundle: str) -> Path:
     return target
 
 
-async def python(script: str, environment: Mapping[str, str], folder: Path) -> Finished:
+async def python(script: str, environment: Mapping[str, str], folder: Path, *more: Path) -> Finished:
+    """Run a script with the loader of a payload and `more` folders on PYTHONPATH."""
     require(str(PYTHON), "apt-get install -y python3")
-    return await execute(PYTHON, "-c", script, environ={**environment, "PYTHONPATH": f"{folder}/loader"})
+    path = ":".join(map(str, (folder / "loader", *more)))
+    return await execute(PYTHON, "-c", script, environ={**environment, "PYTHONPATH": path})
 
 
 @pytest.mark.parametrize("bundle", ["3.8", "3.10"])
@@ -140,6 +142,24 @@ async def test_the_python_loader_says_why_it_does_nothing(receiver: Receiver, tm
     assert (resource["ophion.instrument.id"], resource["team"]) == ("mine", "a b")
 
 
+@pytest.mark.parametrize("debug", [{}, {"OPHION_INSTRUMENT_DEBUG": "1"}])
+async def test_a_library_that_cannot_be_instrumented_is_named(
+    receiver: Receiver, tmp_path: Path, debug: dict[str, str]
+) -> None:
+    folder = await asyncio.to_thread(payload, tmp_path, "3.10")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/sqlite3.py").write_text("raise ImportError('not this one')\n")
+    done = await python("import time; time.sleep(1)", receiver.environment(**debug), folder, tmp_path / "own")
+    assert done.returncode == 0
+    assert done.stderr.count("ImportError: not this one") == len(debug)
+    assert debug or not done.stderr
+    _, span = (await receiver.records("Spans", "spans", 1))[0]
+    attributes = plain(span["attributes"])
+    assert attributes["ophion.instrument.failed"] == ["sqlite3: ImportError: not this one"]
+    assert "sqlite3" not in attributes["ophion.instrument.libraries"]
+    assert attributes["ophion.instrument.libraries"]
+
+
 @pytest.mark.parametrize("switch", [{"OPHION_INSTRUMENT_DISABLED": "1"}, {"OTEL_SDK_DISABLED": "true"}])
 async def test_a_switched_off_python_loader_loads_nothing(tmp_path: Path, switch: dict[str, str]) -> None:
     folder = await asyncio.to_thread(payload, tmp_path, "3.10")
@@ -163,10 +183,14 @@ async def test_the_node_loader_says_why_it_does_nothing(receiver: Receiver, tmp_
     register = tmp_path / "register.js"
     register.write_bytes((bundles("nodejs") / "nodejs/register.js").read_bytes())
     environment = receiver.environment(NODE_OPTIONS=f"--require {register}")
-    done = await execute(node_program("20"), "-e", "setTimeout(() => console.log('done'), 1000)", environ=environment)
+    arguments = (node_program("20"), "-e", "setTimeout(() => console.log('done'), 1000)")
+    done = await execute(*arguments, environ=environment)
     assert (done.stdout, done.stderr) == ("done\n", "")
     _, span = (await receiver.records("Spans", "spans", 1))[0]
     assert "Cannot find module" in plain(span["attributes"])["ophion.instrument.error"]
+    loud = await execute(*arguments, environ={**environment, "OPHION_INSTRUMENT_DEBUG": "1"})
+    assert (loud.stdout, loud.returncode) == ("done\n", 0)
+    assert "Cannot find module" in loud.stderr
 
 
 async def test_the_script_hands_its_arguments_to_the_agent_that_it_is_told() -> None:

@@ -1,7 +1,7 @@
 'use strict';
 /*
  * Starts OpenTelemetry in the main thread of every Node.js process of an instrumented container, or says by a span why
- * it does not. It never throws and never prints.
+ * it does not. It never throws, and prints only with OPHION_INSTRUMENT_DEBUG=1.
  */
 
 const fs = require('fs');
@@ -20,10 +20,15 @@ const DEFAULTS = {
 // Package managers start the application as a process of its own.
 const TOOLS = ['npm-cli.js', 'npx-cli.js', 'yarn.js', 'yarn.cjs', 'pnpm.cjs', 'corepack.js'];
 
+function printFailure(error) {
+  if (process.env.OPHION_INSTRUMENT_DEBUG === '1') console.error(error);
+}
+
 function quietly(action) {
   try {
     return action();
-  } catch {
+  } catch (error) {
+    printFailure(error);
     return undefined;
   }
 }
@@ -103,7 +108,7 @@ function registerHook(load) {
  */
 function flushAtEnd(sdk) {
   const shutdown = () => Promise.race([
-    Promise.resolve(sdk.shutdown()).catch(() => undefined),
+    Promise.resolve(sdk.shutdown()).catch(printFailure),
     new Promise((resolve) => setTimeout(resolve, SHUTDOWN_MILLISECONDS).unref()),
   ]);
   process.once('beforeExit', () => quietly(shutdown));
@@ -124,7 +129,7 @@ function reportReady(api) {
   const tracer = provider.getTracer('ophion.instrument');
   tracer.startSpan(READY_SPAN, { root: true, attributes: { 'process.pid': process.pid } }).end();
   const delegate = typeof provider.getDelegate === 'function' ? provider.getDelegate() : provider;
-  Promise.resolve(quietly(() => delegate.forceFlush())).catch(() => undefined);
+  Promise.resolve(quietly(() => delegate.forceFlush())).catch(printFailure);
 }
 
 function attribute(key, value) {
@@ -157,7 +162,7 @@ function reportFailure(reason) {
   const url = new URL(`${endpoint.replace(/\/$/, '')}/v1/traces`);
   const options = { method: 'POST', headers: { 'Content-Type': 'application/json' }, timeout: 5000 };
   const request = require(url.protocol === 'https:' ? 'https' : 'http').request(url, options, (answer) => answer.resume());
-  request.on('error', () => undefined);
+  request.on('error', printFailure);
   request.on('socket', (socket) => socket.unref());
   request.end(JSON.stringify({ resourceSpans: [{ resource: { attributes }, scopeSpans }] }));
 }
@@ -168,6 +173,7 @@ quietly(() => {
   try {
     started = withDefaults(startSdk);
   } catch (error) {
+    printFailure(error);
     quietly(() => reportFailure(`${error.name}: ${error.message}`));
     return;
   }

@@ -1,9 +1,10 @@
 """Starts OpenTelemetry in a Python process from the bundle beside this file, or says by a span why it does not.
 
-Written for Python 3.8 and later. Everything here fails in silence: telemetry is never worth an application.
+Written for Python 3.8 and later. Everything here fails in silence, since telemetry is never worth an application;
+OPHION_INSTRUMENT_DEBUG=1 makes it print what failed to the standard error.
 """
 
-# ruff: noqa: BLE001, S110, S112, SIM105 - whatever fails here, the application goes on
+# ruff: noqa: BLE001 - whatever fails here, the application goes on
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ import re
 import sys
 import threading
 import time
+import traceback
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +53,24 @@ def start(payload: str) -> None:
     except Declined as reason:
         _in_background(_report_failure, str(reason))
     except Exception as error:
-        _in_background(_report_failure, f"{type(error).__name__}: {error}")
+        _print_failure()
+        _in_background(_report_failure, _in_words(error))
     else:
         _in_background(_report_ready, names)
 
 
-def _instrument(bundle: str) -> list[str]:
+def _print_failure() -> None:
+    """Print the exception that is being handled, where the user of the container asks for it."""
+    if os.environ.get("OPHION_INSTRUMENT_DEBUG") == "1":
+        with suppress(Exception):
+            traceback.print_exc()
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _instrument(bundle: str) -> tuple[list[str], list[str]]:
     if not os.path.isdir(bundle):
         raise Declined("the payload has no bundle for Python {}.{}".format(*sys.version_info))
     installed = _installed(sys.path)
@@ -151,19 +166,22 @@ def _hand_over_logs() -> None:
     logging.Logger.callHandlers = call_all  # type: ignore[method-assign]
 
 
-def _start_instrumentors(instrumentors: list[Facts], installed: dict[str, str]) -> list[str]:
+def _start_instrumentors(instrumentors: list[Facts], installed: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Return the names of those that started, and what went wrong with each of the others."""
     disabled = {name.strip() for name in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")}
-    started = []
+    started, failed = [], []
     for entry in instrumentors:
         if entry["name"] in disabled or "*" in disabled or not _wanted(entry, installed):
             continue
         module, _, attribute = entry["entry"].partition(":")
         try:
             getattr(import_module(module), attribute)().instrument(skip_dep_check=True)
-        except Exception:
-            continue
-        started.append(entry["name"])
-    return started
+        except Exception as error:
+            _print_failure()
+            failed.append(f"{entry['name']}: {_in_words(error)}")
+        else:
+            started.append(entry["name"])
+    return started, failed
 
 
 def _wanted(entry: Facts, installed: dict[str, str]) -> bool:
@@ -187,13 +205,16 @@ def _quietly(function: Callable[[Any], object], argument: Any) -> None:
     try:
         function(argument)
     except Exception:
-        pass
+        _print_failure()
 
 
-def _report_ready(names: list[str]) -> None:
+def _report_ready(names: tuple[list[str], list[str]]) -> None:
     """Send one span through the SDK, so that what arrives proves the whole way and not only the network."""
     provider = import_module("opentelemetry.trace").get_tracer_provider()
-    attributes = {"ophion.instrument.libraries": names, "process.pid": os.getpid()}
+    started, failed = names
+    attributes = {"ophion.instrument.libraries": started, "process.pid": os.getpid()}
+    if failed:
+        attributes["ophion.instrument.failed"] = failed
     provider.get_tracer("ophion.instrument").start_span(READY_SPAN, attributes=attributes).end()
     provider.force_flush(_REPORT_SECONDS * 1000)
 

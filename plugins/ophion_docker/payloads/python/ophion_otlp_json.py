@@ -3,11 +3,10 @@
 Endpoint, headers and timeout come from OTEL_EXPORTER_OTLP_*. What cannot be sent is dropped.
 """
 
-# ruff: noqa: BLE001 - whatever fails here, the application goes on
-
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from http.client import HTTPConnection, HTTPSConnection
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
+# The names of OpenTelemetry's loggers are kept from being exported, so that a failed export cannot cause another.
+_logger = logging.getLogger("opentelemetry.ophion_otlp_json")
 _ATTEMPTS = 3
 _RETRYABLE = (429, 502, 503, 504)
 
@@ -55,6 +56,7 @@ def _send(path: str, body: Json) -> bool:
             time.sleep(2**attempt)
         return False
     except Exception:
+        _logger.debug("a request to %s failed", path, exc_info=True)
         return False
     finally:
         context.detach(token)

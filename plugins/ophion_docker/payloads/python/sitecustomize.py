@@ -1,10 +1,11 @@
-"""Runs at the start of every Python process of an instrumented container. It never raises and never prints.
+"""Runs at the start of every Python process of an instrumented container.
 
-It is the only file of its folder on PYTHONPATH: the application's own sitecustomize runs as it would without it, and
-the instrumentation comes last on sys.path, so that the application's packages win.
+It never raises, and prints only with OPHION_INSTRUMENT_DEBUG=1. It is the only file of its folder on PYTHONPATH: the
+application's own sitecustomize runs as it would without it, and the instrumentation comes last on sys.path, so that the
+application's packages win.
 """
 
-# ruff: noqa: BLE001, S110, SIM105 - whatever fails here, the application goes on
+# ruff: noqa: BLE001 - whatever fails here, the application goes on
 
 import os
 import sys
@@ -67,4 +68,9 @@ finally:
     try:
         _start()
     except Exception:  # The application must start, whatever is wrong here.
-        pass
+        if os.environ.get("OPHION_INSTRUMENT_DEBUG") == "1":
+            from contextlib import suppress
+            from traceback import print_exc
+
+            with suppress(Exception):  # Its standard error may be closed.
+                print_exc()
