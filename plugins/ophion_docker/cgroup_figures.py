@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from ophion_agent.measured_metric import MeasuredMetric
 from ophion_docker import stats_metrics as m
 from ophion_docker.cgroup import Cgroup, read_or_empty
 from ophion_docker.stats_recorder import StatsRecorder
@@ -182,6 +183,6 @@ def _pids(folder: str, out: StatsRecorder) -> None:
         _add(out, m.PIDS_LIMIT, number(read_or_empty(f"{folder}/pids.max")))
 
 
-def _add(out: StatsRecorder, metric: m.Metric, value: int) -> None:
+def _add(out: StatsRecorder, metric: MeasuredMetric, value: int) -> None:
     if value >= 0:
         out.add(metric, value)

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ophion_docker import wire
+from ophion_agent import otlp_writing as wire
 from ophion_docker.engine_frames import STDERR, STDIN, STDOUT
 from ophion_docker.logs_lines import PART, Line
 

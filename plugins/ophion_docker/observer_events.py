@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from ophion_docker import wire
+from ophion_agent import otlp_writing as wire
 from ophion_docker.metadata import Container, resource_attributes
 from ophion_docker.watching import action_of
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from functools import cache
 
+from ophion_agent import otlp_writing as wire
 from ophion_agent.plugin import Context, Metrics, OphionError, Receiver
 from ophion_docker import stats_metrics as m
-from ophion_docker import wire
 from ophion_docker.cgroup import CgroupTree
 from ophion_docker.cgroup_figures import record_cgroup, record_network
 from ophion_docker.engine import Engine

@@ -8,12 +8,13 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
+from ophion_agent.measured_metric import MeasuredMetric
+from ophion_agent.otlp_writing import Value
 from ophion_agent.plugin import Config, Duration
 from ophion_docker.engine_config import EngineConfig
 from ophion_docker.matching import Patterns
 from ophion_docker.metadata import Container
-from ophion_docker.stats_metrics import CPU_PER_CORE, TABLE, Metric
-from ophion_docker.wire import Value
+from ophion_docker.stats_metrics import CPU_PER_CORE, TABLE
 
 RESOURCE_ATTRIBUTES: Final = {
     "container.command_line": False,
@@ -91,11 +92,11 @@ class DockerStatsConfig(EngineConfig):
     def _known_attributes(cls, given: Any) -> Any:
         return _known("resource attribute", given, RESOURCE_ATTRIBUTES)
 
-    def enabled_metrics(self) -> list[Metric]:
+    def enabled_metrics(self) -> list[MeasuredMetric]:
         """Return the metrics to report."""
         return [metric for metric in TABLE if _is_on(self.metrics, metric.name, self._default(metric))]
 
-    def _default(self, metric: Metric) -> bool:
+    def _default(self, metric: MeasuredMetric) -> bool:
         return metric.enabled or (metric is CPU_PER_CORE and self.provide_per_core_cpu_metrics)
 
     def resource_of(self, container: Container) -> dict[str, Value]:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Metric:
-    """One metric. `monotonic` is None for a gauge; a sum is cumulative. Identity is the object: a cheap key."""
-
-    name: str
-    unit: str
-    description: str
-    monotonic: bool | None
-    value: Literal["int", "double"] = "int"
-    attributes: tuple[str, ...] = ()
-    enabled: bool = False
-
-    @property
-    def kind(self) -> Literal["sum", "gauge"]:
-        """`sum` or `gauge`."""
-        return "gauge" if self.monotonic is None else "sum"
+from ophion_agent.measured_metric import MeasuredMetric
 
 
-def _counter(name: str, unit: str, description: str, *attributes: str, on: bool = False) -> Metric:
-    return Metric(f"container.{name}", unit, description, True, attributes=attributes, enabled=on)
+def _counter(name: str, unit: str, description: str, *attributes: str, on: bool = False) -> MeasuredMetric:
+    return MeasuredMetric(f"container.{name}", unit, description, "int", True, attributes, on)
 
 
-def _updown(name: str, unit: str, description: str, *, on: bool = False) -> Metric:
-    return Metric(f"container.{name}", unit, description, False, enabled=on)
+def _updown(name: str, unit: str, description: str, *, on: bool = False) -> MeasuredMetric:
+    return MeasuredMetric(f"container.{name}", unit, description, "int", False, enabled=on)
 
 
 def _gauge(
@@ -39,18 +22,18 @@ def _gauge(
     *attributes: str,
     value: Literal["int", "double"] = "double",
     on: bool = False,
-) -> Metric:
-    return Metric(f"container.{name}", unit, description, None, value, attributes, on)
+) -> MeasuredMetric:
+    return MeasuredMetric(f"container.{name}", unit, description, value, None, attributes, on)
 
 
 _DEVICE: Final = ("device_major", "device_minor", "operation")
 
 
-def _block(name: str, unit: str, description: str, *, on: bool = False) -> Metric:
+def _block(name: str, unit: str, description: str, *, on: bool = False) -> MeasuredMetric:
     return _counter(f"blockio.{name}", unit, description, *_DEVICE, on=on)
 
 
-def _network(name: str, unit: str, description: str, *, on: bool = False) -> Metric:
+def _network(name: str, unit: str, description: str, *, on: bool = False) -> MeasuredMetric:
     return _counter(f"network.io.usage.{name}", unit, description, "interface", on=on)
 
 
@@ -124,7 +107,7 @@ _EVENTS: Final = {
 }
 
 
-def _memory_table() -> dict[str, Metric]:
+def _memory_table() -> dict[str, MeasuredMetric]:
     table = {
         "anon": _updown("memory.anon", "By", "Memory in anonymous mappings (v2 only)."),
         "file": _updown("memory.file", "By", "Memory that caches filesystem data, with tmpfs (v2 only).", on=True),

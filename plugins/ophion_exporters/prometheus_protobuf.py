@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from math import inf
 
+from ophion_agent.otlp_writing import varint
 from ophion_agent.prometheus_names import Kind
 from ophion_exporters.prometheus_buckets import MIN_SCALE, classic_buckets, explicit_buckets, spans_and_deltas
 from ophion_exporters.prometheus_exemplars import Exemplar, exemplars_of, latest_per_bucket
@@ -21,7 +22,6 @@ DEFAULT_ZERO_THRESHOLD = 1e-128
 TYPE_NUMBERS = {Kind.COUNTER: 0, Kind.GAUGE: 1, Kind.SUMMARY: 2, Kind.UNTYPED: 3, Kind.HISTOGRAM: 4}
 VALUE_FIELDS = {Kind.GAUGE: 2, Kind.COUNTER: 3, Kind.UNTYPED: 5}
 
-_SMALL = tuple(bytes((value,)) for value in range(0x80))
 _pack_double = struct.Struct("<d").pack
 
 
@@ -124,18 +124,6 @@ def _created(number: int, series: Series) -> bytes:
 
 def _timestamp(number: int, unix_nano: int) -> bytes:
     return field(number, uint_field(1, unix_nano // 1_000_000_000) + uint_field(2, unix_nano % 1_000_000_000))
-
-
-def varint(value: int) -> bytes:
-    """Return an unsigned integer in base-128 groups."""
-    if value < 0x80:
-        return _SMALL[value]
-    groups = bytearray()
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
 
 
 def zigzag(value: int) -> int:

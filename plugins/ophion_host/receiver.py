@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
+from ophion_agent import otlp_writing as wire
 from ophion_agent.plugin import Context, Counter, Metrics, OphionError, Receiver
-from ophion_host import wire
 from ophion_host.catalog import SCRAPERS
 from ophion_host.config import HostMetricsConfig
 from ophion_host.host import Host

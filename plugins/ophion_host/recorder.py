@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ophion_host import wire
+from ophion_agent import otlp_writing as wire
 from ophion_host.metric import Metric
 
 SYSTEM_SCHEMA_URL = "https://opentelemetry.io/schemas/1.9.0"
@@ -51,7 +51,7 @@ class Recorder:
     """
 
     def __init__(self, scope: str, version: str, metrics: Iterable[Metric]) -> None:
-        self._scope = wire.field(1, wire.field(1, scope.encode()) + wire.field(2, version.encode()))
+        self._scope = wire.scope(scope, version)
         self._heads = {metric: metric.head() for metric in metrics}
         self._series: dict[tuple[Metric, tuple[str, ...]], bytes] = {}
         self._points: dict[Metric, list[bytes]] = {metric: [] for metric in self._heads}
@@ -85,7 +85,7 @@ class Recorder:
         key = (metric, attributes)
         head = self._series.get(key)
         if head is None:
-            head = self._series[key] = self._encode_head(metric, attributes)
+            head = self._series[key] = metric.point_head(attributes)
         points.append(head + metric.tail(self._start_ns, self.now_ns, value))
 
     def fail(self, kind: str, message: str, lost: int = 1) -> None:
@@ -122,13 +122,6 @@ class Recorder:
         self._scrape = Scrape()
         self.fail(kind, message, lost=len(self._heads))
         return self._scrape
-
-    def _encode_head(self, metric: Metric, attributes: tuple[str, ...]) -> bytes:
-        body = b"".join(
-            wire.field(7, wire.key_value(name, value))
-            for name, value in zip(metric.attributes, attributes, strict=True)
-        )
-        return b"\x0a" + wire.varint(len(body) + metric.tail_size) + body
 
     def _take(self) -> bytes:
         encoded = []

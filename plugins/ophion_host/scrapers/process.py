@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import Field, field_validator
 
+from ophion_agent import otlp_writing as wire
 from ophion_agent.plugin import Duration
-from ophion_host import wire
 from ophion_host.filters import ProcessMatch, name_filter
 from ophion_host.host import Host
 from ophion_host.metric import LINUX, WINDOWS, counter, gauge, updown

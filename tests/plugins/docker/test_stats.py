@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from pydantic import ValidationError
 
+from ophion_agent import otlp_writing as wire
 from ophion_agent.clock import Clock
+from ophion_agent.measured_metric import MeasuredMetric
 from ophion_agent.plugin import OphionError
 from ophion_agent.testing import Sink, check_component, make_component
 from ophion_docker import stats_metrics as m
-from ophion_docker import wire
 from ophion_docker.cgroup import CgroupTree
 from ophion_docker.cgroup_figures import record_cgroup, record_network
 from ophion_docker.metadata import Container
@@ -70,7 +71,7 @@ def test_the_metrics_are_those_of_otelcol() -> None:
     assert len(table) == len(TABLE) == 72
 
 
-def recorder(metrics: Iterable[m.Metric] = TABLE) -> StatsRecorder:
+def recorder(metrics: Iterable[MeasuredMetric] = TABLE) -> StatsRecorder:
     found = StatsRecorder(metrics, "scope", "1")
     found.begin(NOW - 1000, NOW)
     return found

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from ophion_host import wire
+from ophion_agent import otlp_writing as wire
 from ophion_host.config import ScrapersConfig
 from ophion_host.metric import counter, gauge, updown
 from ophion_host.receiver import request_of

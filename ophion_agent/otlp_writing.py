@@ -1,6 +1,7 @@
-"""The pieces of the OTLP wire format that container figures and output are written in.
+"""The pieces of the OTLP wire format that receivers write what they measure in.
 
-The same names and attributes return all the time, so their encodings are made once and the rest is copied between them.
+A scrape repeats the same names and attributes every time, and a NumberDataPoint ends in fields of fixed size: encodings
+that return are made once and the rest is copied between them, for a fraction of what building message objects costs.
 Field numbers: opentelemetry/proto/metrics/v1/metrics.proto, logs/v1/logs.proto and common/v1/common.proto.
 """
 
@@ -11,11 +12,24 @@ from collections.abc import Iterable, Mapping
 
 Value = str | int | bool | float | list[str]
 
+# Tags of NumberDataPoint, each followed by eight bytes.
+START_TIME = 0x11
+TIME = 0x19
+AS_DOUBLE = 0x21
+AS_INT = 0x31
+
+# Ends of a Sum: aggregation_temporality = CUMULATIVE, and is_monotonic = true.
+CUMULATIVE = b"\x10\x02"
+CUMULATIVE_MONOTONIC = b"\x10\x02\x18\x01"
+
+
+_SMALL = tuple(bytes((number,)) for number in range(0x80))
+
 
 def varint(number: int) -> bytes:
     """A non-negative integer in base 128."""
     if number < 0x80:
-        return bytes((number,))
+        return _SMALL[number]
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
@@ -58,7 +72,7 @@ def attributes(number: int, pairs: Mapping[str, Value] | Iterable[tuple[str, Val
     return b"".join([field(number, key_value(key, value)) for key, value in items])
 
 
-def resource(pairs: Mapping[str, Value]) -> bytes:
+def resource(pairs: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> bytes:
     """The `resource` field of a ResourceMetrics or ResourceLogs."""
     return field(1, attributes(1, pairs))
 
@@ -66,3 +80,8 @@ def resource(pairs: Mapping[str, Value]) -> bytes:
 def scope(name: str, version: str) -> bytes:
     """The `scope` field of a ScopeMetrics or ScopeLogs."""
     return field(1, field(1, text(name)) + field(2, text(version)))
+
+
+def resource_metrics(resource_field: bytes, scopes: bytes, schema_url: str) -> bytes:
+    """The `resource_metrics` field of a request, around an encoded resource and encoded `scope_metrics` fields."""
+    return field(1, resource_field + scopes + field(3, schema_url.encode()))
