@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -96,23 +97,36 @@ class TelemetryStore(Extension[StoreConfig]):
     async def _follow_retention(self) -> None:
         while True:
             await self.context.clock.sleep(_RETENTION_SECONDS)
-            try:
-                await self._forget_removed()
-                if self._tenants is not None:
-                    await self._tenants.apply_retention()
-            except (EngineError, Overloaded) as error:
-                self.log.warning("retention_not_applied", error=str(error))
+            if self._tenants is None:
+                continue
+            with self._failures_logged():
+                await self._forget_removed(self._tenants)
+            with self._failures_logged():
+                await self._tenants.apply_retention()
 
-    async def _forget_removed(self) -> None:
+    @contextmanager
+    def _failures_logged(self) -> Iterator[None]:
+        """Let what failed for one tenant wait for the next round without keeping the others from their turn."""
+        try:
+            yield
+        except (EngineError, Overloaded) as error:
+            self.log.warning("retention_not_applied", error=str(error))
+
+    async def _forget_removed(self, tenants: Tenants) -> None:
         """Delete the telemetry of removed tenants, again when some came late."""
+        present = await tenants.names()
         for directory in self.context.services(TENANTS):
             for tenant in await directory.removed_tenants():
-                if self._tenants is None:
-                    return
-                await self._tenants.drop(tenant)
-                for known in (self._catalogues, self._seen, self._origins):
-                    known.pop(tenant, None)
-                await directory.telemetry_removed(tenant)
+                with self._failures_logged():
+                    if tenant in present:
+                        await tenants.drop(tenant)
+                        self._forget(tenant)
+                    await directory.telemetry_removed(tenant)
+
+    def _forget(self, tenant: str) -> None:
+        for known in (self._catalogues, self._seen, self._origins):
+            known.pop(tenant, None)
+        self._note_learned(tenant)
 
     async def stop(self) -> None:
         """Close the engine."""
@@ -183,8 +197,16 @@ class TelemetryStore(Extension[StoreConfig]):
             self._unlearned.add(tenant)
             self.context.counter("ophion_store_series_not_learned").add()
             self.log.warning("series_not_learned", tenant=tenant, error=str(error))
+            self._tell_unlearned()
         else:
-            self._unlearned.discard(tenant)
+            self._note_learned(tenant)
+
+    def _note_learned(self, tenant: str) -> None:
+        if tenant in self._unlearned:
+            self._unlearned.remove(tenant)
+            self._tell_unlearned()
+
+    def _tell_unlearned(self) -> None:
         if self._unlearned:
             self.context.health.degraded(f"PromQL does not see new series of {', '.join(sorted(self._unlearned))}")
         elif self.context.health.status is Status.DEGRADED:
