@@ -222,6 +222,7 @@ class Agent:
             self._configure_logs(old)
             self.log.error("reload_failed", error=str(error))
             await self._start(self._build(old))
+            self.log.info("previous_configuration_runs", pipelines=len(old.pipelines))
             return False
         self.log.info("reloaded", pipelines=len(plan.pipelines))
         return True

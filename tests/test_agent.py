@@ -82,6 +82,7 @@ async def test_the_process_runs_reloads_and_stops(tmp_path: Path) -> None:
         failed = await agent.reload()
         assert failed["event"] == "reload_failed"
         assert "receiver otlp: cannot start" in failed["error"]
+        await agent.wait_for_event("previous_configuration_runs")
         assert await send(url, 1) == 200
         listener.close()
         await listener.wait_closed()

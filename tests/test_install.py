@@ -75,7 +75,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this working copy."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    # As install.sh builds it, so that it is the version that is installed already.
+    environ = {**os.environ, "OPHION_DASHBOARD": "skip"}
+    subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True, timeout=120)
     return next(folder.glob("*.whl"))
 
 
@@ -136,15 +138,16 @@ def test_installed_agent_validates_and_lists_its_components(host: Host) -> None:
     ("text", "reason"), [(INVALID, "does not accept"), (UNREADY, "did not become ready")], ids=["invalid", "unready"]
 )
 def test_keeps_configuration_and_service_when_the_new_configuration_does_not_work(
-    host: Host, text: str, reason: str
+    host: Host, wheel: Path, text: str, reason: str
 ) -> None:
     before = host.current, host.versions
 
-    done = host.install("--config", host.write("broken.yaml", text))
+    done = host.install("--config", host.write("broken.yaml", text), "--from", str(wheel))
 
     assert done.returncode == 1
     assert reason in done.stderr
     assert host.configuration.read_text() == CONFIG
+    assert "is in place already" in done.stdout
     assert (host.current, host.versions) == before
     assert host.manager.pid() is not None
 

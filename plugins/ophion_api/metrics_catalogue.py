@@ -36,8 +36,8 @@ async def metric_page(store: TenantStore, query: MetricsQuery, bounds: TimeRange
     """Return a page of metrics by name."""
     binder = Binder()
     parts = [days_within(binder, bounds)]
-    if query.search:
-        text = binder.text(query.search)
+    for word in query.search.split():
+        text = binder.text(word)
         parts.append(
             f"positionCaseInsensitiveUTF8(metric_name, {text}) > 0 OR positionCaseInsensitiveUTF8(help, {text}) > 0"
         )

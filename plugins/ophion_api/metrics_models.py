@@ -17,7 +17,7 @@ Number = float | str
 class MetricsQuery(RangeQuery):
     """Which metrics; those that had samples on a day of the range."""
 
-    search: str = Field("", max_length=1000, description="Text that the name or help contains, in any case.")
+    search: str = Field("", max_length=1000, description="Words that the name or help contains, in any case and order.")
     limit: int = Field(200, ge=1, le=1000, description="Metrics in a page.")
     cursor: str | None = Field(None, max_length=2000, description="`next_cursor` of the page before.")
 

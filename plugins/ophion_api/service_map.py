@@ -28,7 +28,7 @@ class ServiceMapQuery(RangeQuery):
     peers: bool = Field(False, description="Also databases, queues and addresses that send no spans themselves.")
 
 
-class Edge(BaseModel):
+class ServiceEdge(BaseModel):
     """Calls of one service by another."""
 
     caller: str = Field(description="Service of the parent span.")
@@ -42,7 +42,7 @@ class Edge(BaseModel):
     p99_ms: float = Field(description="99th percentile of it.")
 
 
-class Node(BaseModel):
+class ServiceNode(BaseModel):
     """A service in the map, or what services call."""
 
     name: str = Field(description="service.name; of a peer what its callers name it.")
@@ -58,8 +58,10 @@ class Node(BaseModel):
 class ServiceMap(BaseModel):
     """Services and the calls between them."""
 
-    nodes: list[Node] = Field(description="Services, most spans first; those without calls between services too.")
-    edges: list[Edge] = Field(description="Calls, most first.")
+    nodes: list[ServiceNode] = Field(
+        description="Services, most spans first; those without calls between services too."
+    )
+    edges: list[ServiceEdge] = Field(description="Calls, most first.")
     sampled_one_in: int = Field(description="1 where every trace was looked at, n where one in n was.")
     truncated: bool = Field(description="Whether there are more edges.")
 
@@ -80,7 +82,7 @@ async def service_map(store: TenantStore, query: ServiceMapQuery, bounds: TimeRa
     return ServiceMap(nodes=nodes, edges=edges[:_MOST_EDGES], sampled_one_in=one_in, truncated=truncated)
 
 
-async def _nodes(store: TenantStore, bounds: TimeRange) -> list[Node]:
+async def _nodes(store: TenantStore, bounds: TimeRange) -> list[ServiceNode]:
     binder = Binder()
     sql = (
         f"SELECT service_name, everything, all_failed, n, failed, {bucket_quantile('merged', 0.95)} AS p95 FROM "
@@ -92,7 +94,7 @@ async def _nodes(store: TenantStore, bounds: TimeRange) -> list[Node]:
         f"LIMIT {binder.bind(_MOST_EDGES, 'UInt64')}"
     )
     return [
-        Node(
+        ServiceNode(
             name=name, spans=everything, errors=all_failed, rate=n / bounds.seconds,
             error_rate=failed / n if n else 0.0, p95_ms=p95 / 1e6,
         )
@@ -102,11 +104,11 @@ async def _nodes(store: TenantStore, bounds: TimeRange) -> list[Node]:
 
 async def _peers(
     store: TenantStore, service: str | None, bounds: TimeRange, one_in: int, known: set[str]
-) -> tuple[list[Node], list[Edge]]:
+) -> tuple[list[ServiceNode], list[ServiceEdge]]:
     """Return what services call besides other services, and these calls; `known` are the services."""
     binder = Binder()
     sql = peers_sql(binder, _sampled(binder, bounds, one_in), service)
-    nodes: dict[str, Node] = {}
+    nodes: dict[str, ServiceNode] = {}
     edges = []
     for row in (await store.query(sql, binder)).dicts():
         if row["peer"] in known:
@@ -114,14 +116,14 @@ async def _peers(
         caller, callee = ends(row)
         edge = _edge(caller, callee, (row["n"], row["failed"], row["quantiles"]), bounds, one_in)
         edges.append(edge)
-        unseen = Node(
+        unseen = ServiceNode(
             name=row["peer"], kind=row["what"], system=row["system"], spans=0, errors=0, rate=0, error_rate=0, p95_ms=0
         )
         _add_calls(nodes.setdefault(row["peer"], unseen), edge)
     return list(nodes.values()), edges
 
 
-def _add_calls(node: Node, edge: Edge) -> None:
+def _add_calls(node: ServiceNode, edge: ServiceEdge) -> None:
     node.spans += edge.calls
     node.errors += edge.errors
     node.rate += edge.rate
@@ -135,16 +137,18 @@ def _sampled(binder: Binder, bounds: TimeRange, one_in: int) -> str:
     return f"{binder.within('start_time', bounds)} AND {sample}"
 
 
-def _edge(caller: str, callee: str, figures: tuple[int, int, Sequence[float]], bounds: TimeRange, one_in: int) -> Edge:
+def _edge(
+    caller: str, callee: str, figures: tuple[int, int, Sequence[float]], bounds: TimeRange, one_in: int
+) -> ServiceEdge:
     n, failed, quantiles = figures
     p50, p95, p99 = (value / 1e6 for value in quantiles)
-    return Edge(
+    return ServiceEdge(
         caller=caller, callee=callee, calls=n * one_in, rate=n * one_in / bounds.seconds, errors=failed * one_in,
         error_rate=failed / n, p50_ms=p50, p95_ms=p95, p99_ms=p99,
     )  # fmt: skip
 
 
-async def _edges(store: TenantStore, service: str | None, bounds: TimeRange, one_in: int) -> list[Edge]:
+async def _edges(store: TenantStore, service: str | None, bounds: TimeRange, one_in: int) -> list[ServiceEdge]:
     binder = Binder()
     where = _sampled(binder, bounds, one_in)
     around = "true"

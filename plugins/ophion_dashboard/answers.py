@@ -103,7 +103,7 @@ class TemplateAnswer(BaseModel):
     dashboard: Dashboard
 
 
-class Home(_Body):
+class HomeDashboard(_Body):
     """The dashboard that the caller sees first."""
 
     uid: Uid | None = Field(description="Null for the overview.")

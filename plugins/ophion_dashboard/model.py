@@ -56,7 +56,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Variable(_Part):
+class DashboardVariable(_Part):
     """A value that people choose above the panels; expressions name it as `$name` or `${name}`."""
 
     name: VariableName = Field(description="What expressions call it.")
@@ -124,7 +124,7 @@ class Dashboard(_Part):
     description: Text = Field("", max_length=2000, description="What it shows, for people.")
     tags: list[Tag] = Field([], max_length=20, description="Words to find it by.")
     folder: Sentence = Field("", max_length=100, description="Where the list shows it.")
-    variables: list[Variable] = Field([], max_length=30, description="What people choose above the panels.")
+    variables: list[DashboardVariable] = Field([], max_length=30, description="What people choose above the panels.")
     time: TimeRange = Field(TimeRange(), description="The time shown at first.")
     refresh: Interval | None = Field(None, description="Time between two updates, such as 30s; null for none.")
     panels: list[Panel] = Field([], max_length=100, description="What it shows.")

@@ -56,7 +56,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Position(_Part):
+class PanelPosition(_Part):
     """Place and size in cells of the grid, which is 24 columns wide; a row is about 30 pixels high."""
 
     x: int = Field(0, ge=0, lt=COLUMNS, description="Column of the left edge.")
@@ -71,7 +71,7 @@ class Position(_Part):
         return self
 
 
-class Query(_Part):
+class PanelQuery(_Part):
     """One question to the store; expressions may name variables as `$name`."""
 
     kind: QueryKind = Field("promql", description="promql, or a search in logs or traces.")
@@ -87,14 +87,14 @@ class Query(_Part):
         return self
 
 
-class Threshold(_Part):
+class PanelThreshold(_Part):
     """A colour from a value on."""
 
     value: float | None = Field(None, allow_inf_nan=False, description="Where it begins; null for below all others.")
     color: Annotated[str, AfterValidator(_color)] = Field(description="green, yellow, orange, red, ... or #rrggbb.")
 
 
-class Link(_Part):
+class PanelLink(_Part):
     """Where a panel's title leads; the URL may name variables."""
 
     title: Annotated[Sentence, Field(min_length=1, max_length=100)] = Field(description="What people see.")
@@ -103,21 +103,21 @@ class Link(_Part):
     )
 
 
-class Options(_Part):
+class PanelOptions(_Part):
     """How a panel shows what it got; what a kind has no use for is ignored."""
 
     unit: Sentence = Field("", max_length=30, description="UCUM or short name: By, s, ms, %, 1, req/s, ...")
     decimals: int | None = Field(None, ge=0, le=10, description="Digits after the point; null for as many as it takes.")
     min: float | None = Field(None, allow_inf_nan=False, description="Lower end of the axis.")
     max: float | None = Field(None, allow_inf_nan=False, description="Upper end of the axis.")
-    thresholds: list[Threshold] = Field([], max_length=20, description="Colours by value.")
+    thresholds: list[PanelThreshold] = Field([], max_length=20, description="Colours by value.")
     stacking: Literal["none", "normal", "percent"] = Field("none", description="Whether series lie on one another.")
     fill: int = Field(0, ge=0, le=100, description="How much of the area under a line is filled, in percent.")
     legend: Literal["hidden", "list", "table"] = Field("list", description="How series are named below the panel.")
     nulls: Literal["gap", "connect", "zero"] = Field("gap", description="What stands where a series has no value.")
     reduce: Literal["last", "mean", "min", "max", "sum"] = Field("last", description="Of a series as one value.")
     limit: int = Field(100, ge=1, le=1000, description="Most rows of logs, traces and tables.")
-    links: list[Link] = Field([], max_length=10, description="Where the title leads.")
+    links: list[PanelLink] = Field([], max_length=10, description="Where the title leads.")
 
     @model_validator(mode="after")
     def _has_an_axis(self) -> Self:
@@ -133,10 +133,10 @@ class Panel(_Part):
     title: Sentence = Field("", max_length=200, description="What stands above it; may name variables.")
     description: Text = Field("", max_length=2000, description="What it shows, for people.")
     kind: PanelKind = Field(description="How it is drawn.")
-    position: Position = Field(Position(), description="Where it stands.")
-    queries: list[Query] = Field([], max_length=20, description="What it asks.")
+    position: PanelPosition = Field(PanelPosition(), description="Where it stands.")
+    queries: list[PanelQuery] = Field([], max_length=20, description="What it asks.")
     text: Text = Field("", max_length=20_000, description="Of kind `text`: Markdown, which may name variables.")
-    options: Options = Field(Options(), description="How it shows the answer.")
+    options: PanelOptions = Field(PanelOptions(), description="How it shows the answer.")
     repeat: str | None = Field(None, max_length=40, description="Variable for each value of which the panel is shown.")
 
     @model_validator(mode="after")

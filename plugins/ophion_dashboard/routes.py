@@ -44,9 +44,9 @@ class DashboardRoutes:
             Route("POST", "/api/dashboards/import", self.import_yaml, operate, query=answers.ImportQuery, body=bytes,
                   status=201, answer=answers.DashboardAnswer, tag=_TAG, errors=(400, 409, 422),
                   max_body_bytes=2 * MAX_BODY_BYTES, summary="Save a dashboard from its YAML text"),
-            Route("GET", "/api/dashboards/home", self.home, read, answer=answers.Home, tag=_TAG,
+            Route("GET", "/api/dashboards/home", self.home, read, answer=answers.HomeDashboard, tag=_TAG,
                   summary="The dashboard that the caller sees first"),
-            Route("PUT", "/api/dashboards/home", self.set_home, read, body=answers.Home, status=204, tag=_TAG,
+            Route("PUT", "/api/dashboards/home", self.set_home, read, body=answers.HomeDashboard, status=204, tag=_TAG,
                   summary="Choose the dashboard to see first", errors=(404,)),
             Route("GET", _ONE, self.show, read, answer=answers.DashboardAnswer, tag=_TAG, summary="A dashboard"),
             Route("PUT", _ONE, self.save, operate, body=answers.ChangedDashboard, answer=answers.DashboardAnswer,
@@ -153,13 +153,13 @@ class DashboardRoutes:
         await self._library.personal.star(call.principal, uid, is_starred=is_starred)
         return Reply(status=204)
 
-    async def home(self, call: Call) -> answers.Home:
+    async def home(self, call: Call) -> answers.HomeDashboard:
         """Answer the uid, null where the dashboard is gone."""
         uid = await self._library.personal.home(call.principal)
         try:
-            return answers.Home(uid=(await self._library.get(call.tenant, uid)).entry.uid if uid else None)
+            return answers.HomeDashboard(uid=(await self._library.get(call.tenant, uid)).entry.uid if uid else None)
         except NotFound:
-            return answers.Home(uid=None)
+            return answers.HomeDashboard(uid=None)
 
     async def set_home(self, call: Call) -> Reply:
         """Choose the dashboard to see first."""

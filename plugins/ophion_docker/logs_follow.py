@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ophion_agent.plugin import Clock, Log, Logs, PermanentError, RetryableError
 from ophion_docker.engine import Engine
-from ophion_docker.engine_errors import Conflict, EngineAnswer, EngineError, NotFound
+from ophion_docker.engine_errors import Conflict, EngineAnswer, EngineError, EngineUnavailable, NotFound
 from ophion_docker.engine_frames import FrameReader
 from ophion_docker.logs_config import DockerLogsConfig
 from ophion_docker.logs_encoding import LogEncoder
@@ -95,6 +95,7 @@ class Follower:
         self._flush_at: float | None = None
         self._message_ends_at: float | None = None
         self._response: aiohttp.ClientResponse | None = None
+        self._interrupted = False
         self._ending = False
         # Lines that this pass brought, and those that the one before had to leave for it.
         self._brought = self._left = 0
@@ -120,6 +121,7 @@ class Follower:
 
     def interrupt(self) -> None:
         """Connect anew: the connection may be dead without a sign."""
+        self._interrupted = True
         if self._response is not None:
             self._response.close()
 
@@ -186,6 +188,7 @@ class Follower:
         self._lines.reset()
         position.resume()
         self._brought = 0
+        self._interrupted = False
         stream = self._engine.logs(
             self.container.id,
             follow=True,
@@ -196,6 +199,8 @@ class Follower:
         )
         frames = FrameReader()
         async with stream as response:
+            if self._interrupted:
+                raise EngineUnavailable("the engine was lost while it was asked")
             self._response = response
             try:
                 while chunk := await self._next_chunk(response):

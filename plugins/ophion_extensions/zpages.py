@@ -15,7 +15,7 @@ from ophion_agent.server import DEFAULT_TENANT, HTTP_ROUTES, Call, Forbidden, Pe
 from ophion_agent.web import HTTPServerConfig, WebServer, server_auth
 from ophion_extensions.browser_guard import guard
 from ophion_extensions.zpages_page import config_page, status_page
-from ophion_extensions.zpages_status import Observer, Snapshot
+from ophion_extensions.zpages_status import AgentStatus, Observer
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -88,9 +88,9 @@ class ZPages(Extension[ZPagesConfig]):
         """Return the route of the status, for a server's API."""
         summary = "Pipelines with live rates, queues and states of the process that answers"
         path = "/api/agent/status"
-        return [Route("GET", path, self._status, Permission.OPERATE, answer=Snapshot, tag="server", summary=summary)]
+        return [Route("GET", path, self._status, Permission.OPERATE, answer=AgentStatus, tag="server", summary=summary)]
 
-    async def _status(self, call: Call) -> Snapshot:
+    async def _status(self, call: Call) -> AgentStatus:
         # The process serves every tenant; its figures and errors are its operators' business.
         if call.tenant != DEFAULT_TENANT:
             raise Forbidden(f"the state of the agent is for the tenant {DEFAULT_TENANT}; ask its operators")

@@ -5,7 +5,7 @@ from html import escape
 
 from ophion_agent.plugin import QueueInfo, Status
 from ophion_extensions.times import short_bytes, short_count, short_duration
-from ophion_extensions.zpages_status import Box, Component, Drawing, Flow, Snapshot
+from ophion_extensions.zpages_status import AgentStatus, ComponentStatus, PipelineFlow, PipelineStage, PipelineStatus
 
 _STATUSES = frozenset(Status)
 _REFRESH_SECONDS = 5
@@ -15,7 +15,7 @@ _ICON = (
 )
 
 
-def status_page(snapshot: Snapshot, style: str) -> str:
+def status_page(snapshot: AgentStatus, style: str) -> str:
     """Return the whole status page."""
     body = (
         _header(snapshot)
@@ -47,7 +47,7 @@ def _document(title: str, body: str, style: str, head: str = "") -> str:
     )
 
 
-def _header(snapshot: Snapshot) -> str:
+def _header(snapshot: AgentStatus) -> str:
     badge = '<span class="badge ok">Ready</span>' if snapshot.ready else '<span class="badge failed">Not ready</span>'
     process = snapshot.process
     facts = f"{escape(process.host)} · pid {process.pid} · up {short_duration(snapshot.uptime_seconds)}"
@@ -64,7 +64,7 @@ def _reasons(reasons: Sequence[str]) -> str:
     return f'<ul class="card reasons">{"".join(f"<li>{escape(reason)}</li>" for reason in reasons)}</ul>'
 
 
-def _tiles(snapshot: Snapshot) -> str:
+def _tiles(snapshot: AgentStatus) -> str:
     dead = sum(queue.dead_letters for queue in snapshot.queues)
     tiles = (
         ("Received", f"{short_count(snapshot.received_per_second)}", "items/s"),
@@ -92,7 +92,7 @@ def _nothing(what: str) -> str:
 # ---- pipelines
 
 
-def _pipeline(drawing: Drawing) -> str:
+def _pipeline(drawing: PipelineStatus) -> str:
     steps = [_stage(drawing.receivers, "from")]
     for processor, arrow in zip(drawing.processors, drawing.arrows, strict=False):
         steps += [_arrow(arrow, drawing.items), _stage((processor,), "through")]
@@ -103,11 +103,11 @@ def _pipeline(drawing: Drawing) -> str:
     )
 
 
-def _stage(boxes: Iterable[Box], side: str) -> str:
+def _stage(boxes: Iterable[PipelineStage], side: str) -> str:
     return f'<ul class="stage {side}">{"".join(f"<li>{_box(box)}</li>" for box in boxes)}</ul>'
 
 
-def _box(box: Box) -> str:
+def _box(box: PipelineStage) -> str:
     title = f' title="{escape(box.reason)}"' if box.reason else ""
     flow = ""
     if box.flow is not None:
@@ -119,7 +119,7 @@ def _box(box: Box) -> str:
     )
 
 
-def _arrow(flow: Flow, items: str) -> str:
+def _arrow(flow: PipelineFlow, items: str) -> str:
     moving = " moving" if flow.per_second > 0 else ""
     failed = f'<b class="bad">{short_count(flow.failed)} refused</b>' if flow.failed else ""
     return (
@@ -158,11 +158,11 @@ def _queue(queue: QueueInfo) -> tuple[str, ...]:
     )
 
 
-def _components(components: Sequence[Component]) -> str:
+def _components(components: Sequence[ComponentStatus]) -> str:
     return _table(("Kind", "Component", "State", "For", "Reason"), map(_component, components))
 
 
-def _component(component: Component) -> tuple[str, ...]:
+def _component(component: ComponentStatus) -> tuple[str, ...]:
     return (
         escape(component.kind),
         f'<span class="id">{escape(component.id)}</span>',

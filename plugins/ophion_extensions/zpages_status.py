@@ -17,7 +17,7 @@ _WINDOW_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Flow:
+class PipelineFlow:
     """Items that passed one place: now, and since the start."""
 
     per_second: float
@@ -26,31 +26,31 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Box:
+class PipelineStage:
     """One component as drawn in a pipeline; `flow` is None where nothing is counted."""
 
     kind: str
     id: str
     status: str
     reason: str
-    flow: Flow | None = None
+    flow: PipelineFlow | None = None
 
 
 @dataclass(frozen=True)
-class Drawing:
+class PipelineStatus:
     """One pipeline; `arrows[i]` leads to the i-th processor, the last one to the exporters."""
 
     id: str
     signal: str
     items: str
-    receivers: tuple[Box, ...]
-    processors: tuple[Box, ...]
-    exporters: tuple[Box, ...]
-    arrows: tuple[Flow, ...]
+    receivers: tuple[PipelineStage, ...]
+    processors: tuple[PipelineStage, ...]
+    exporters: tuple[PipelineStage, ...]
+    arrows: tuple[PipelineFlow, ...]
 
 
 @dataclass(frozen=True)
-class Component:
+class ComponentStatus:
     """One line of the table of components."""
 
     kind: str
@@ -62,7 +62,7 @@ class Component:
 
 
 @dataclass(frozen=True)
-class Process:
+class AgentProcess:
     """The agent's process; `cpu` is the share of one core, `memory_bytes` the resident set."""
 
     host: str
@@ -72,7 +72,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class AgentStatus:
     """The state of the agent at one moment."""
 
     version: str
@@ -81,12 +81,12 @@ class Snapshot:
     uptime_seconds: float
     ready: bool
     reasons: tuple[str, ...]
-    process: Process
+    process: AgentProcess
     received_per_second: float
     sent_per_second: float
-    pipelines: tuple[Drawing, ...]
+    pipelines: tuple[PipelineStatus, ...]
     queues: tuple[QueueInfo, ...]
-    components: tuple[Component, ...]
+    components: tuple[ComponentStatus, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return the state as values that JSON has."""
@@ -122,13 +122,13 @@ class Observer:
         name = f"otelcol_exporter_{outcome}_{SIGNALS[signal].item_name}"
         return int(self._context.metrics.total(name, exporter=exporter))
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> AgentStatus:
         """Return the present state, with rates over the last seconds."""
         agent, now_ns = self._context.agent, self._context.clock.now_ns()
         readiness = agent.readiness()
         components = agent.components()
         drawings = tuple(self._draw(pipeline, components) for pipeline in agent.pipelines())
-        return Snapshot(
+        return AgentStatus(
             version=agent.version,
             started=rfc3339(agent.started_ns),
             now=rfc3339(now_ns),
@@ -143,10 +143,10 @@ class Observer:
             components=tuple(_component(component, now_ns) for component in components),
         )
 
-    def _process(self) -> Process:
+    def _process(self) -> AgentProcess:
         samples = self._context.metrics.samples()
         memory = next((int(sample.value) for sample in samples if sample.name == "otelcol_process_memory_rss"), 0)
-        return Process(platform.node(), os.getpid(), self._rates.per_second("cpu"), memory)
+        return AgentProcess(platform.node(), os.getpid(), self._rates.per_second("cpu"), memory)
 
     def _sum(self, what: str, agent: AgentInfo) -> float:
         keys = {
@@ -156,13 +156,14 @@ class Observer:
         }
         return sum(self._rates.per_second(key) for key in keys)
 
-    def _draw(self, pipeline: PipelineInfo, components: Iterable[ComponentInfo]) -> Drawing:
+    def _draw(self, pipeline: PipelineInfo, components: Iterable[ComponentInfo]) -> PipelineStatus:
         signal = pipeline.signal
         states = _states(components)
         arrows = tuple(
-            Flow(self._rates.per_second(("edge", edge.name)), edge.items, edge.failed) for edge in pipeline.edges
+            PipelineFlow(self._rates.per_second(("edge", edge.name)), edge.items, edge.failed)
+            for edge in pipeline.edges
         )
-        return Drawing(
+        return PipelineStatus(
             id=pipeline.id,
             signal=signal,
             items=_ITEMS[signal],
@@ -174,12 +175,14 @@ class Observer:
             arrows=arrows,
         )
 
-    def _receiving(self, name: str, signal: str) -> Flow:
-        return Flow(self._rates.per_second(("accepted", name, signal)), self._received(name, signal))
+    def _receiving(self, name: str, signal: str) -> PipelineFlow:
+        return PipelineFlow(self._rates.per_second(("accepted", name, signal)), self._received(name, signal))
 
-    def _sending(self, name: str, signal: str) -> Flow:
+    def _sending(self, name: str, signal: str) -> PipelineFlow:
         failed = self._exported("send_failed", name, signal) + self._exported("enqueue_failed", name, signal)
-        return Flow(self._rates.per_second(("sent", name, signal)), self._exported("sent", name, signal), failed)
+        return PipelineFlow(
+            self._rates.per_second(("sent", name, signal)), self._exported("sent", name, signal), failed
+        )
 
 
 _States = dict[tuple[str, str], ComponentInfo]
@@ -199,13 +202,13 @@ def _rank(component: ComponentInfo) -> int:
     return _SEVERITY.index(Status(component.status))
 
 
-def _box(kind: str, name: str, states: _States, flow: Flow | None = None) -> Box:
+def _box(kind: str, name: str, states: _States, flow: PipelineFlow | None = None) -> PipelineStage:
     if (kind, name) not in states and ("connector", name) in states:
         kind, flow = "connector", None
     state = states.get((kind, name))
-    return Box(kind, name, state.status if state else "", state.reason if state else "", flow)
+    return PipelineStage(kind, name, state.status if state else "", state.reason if state else "", flow)
 
 
-def _component(component: ComponentInfo, now_ns: int) -> Component:
+def _component(component: ComponentInfo, now_ns: int) -> ComponentStatus:
     since, age = rfc3339(component.since_ns), (now_ns - component.since_ns) / 1e9
-    return Component(component.kind, component.id, component.status, component.reason, since, age)
+    return ComponentStatus(component.kind, component.id, component.status, component.reason, since, age)

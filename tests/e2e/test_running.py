@@ -96,7 +96,7 @@ async def test_a_taken_port_is_named_and_ends_the_second_agent(run_agent: RunAge
     assert "Traceback" not in second.log()
     assert first.is_running
     async with Sender(f"127.0.0.1:{port}") as sender:
-        assert await sender.send()
+        assert await sender.send(), f"{sender.refused}\n{first.log()}"
 
 
 async def test_a_taken_control_socket_is_named_and_ends_the_second_agent(run_agent: RunAgent, tmp_path: Path) -> None:

@@ -73,6 +73,10 @@ async def test_searches_names_and_helps(shop: Shop) -> None:
         "system_cpu_load_average_1m",
         CPU,
     ]
+    assert [one["name"] for one in (await shop.get("/api/metrics", search=" average  CPU"))["metrics"]] == [
+        "system_cpu_load_average_1m"
+    ]
+    assert (await shop.get("/api/metrics", search="average memory"))["metrics"] == []
     assert (await shop.get("/api/metrics", key="other"))["metrics"] == []
 
 

@@ -13,18 +13,21 @@ GRAVE = ("serious", "critical")
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
 
-async def serious_findings(page: Page, *, within: str = "", without: tuple[str, ...] = ()) -> list[str]:
+# All that another theme can change.
+COLOURS = ("color-contrast", "link-in-text-block")
+
+
+async def serious_findings(page: Page, *, within: str = "", only: tuple[str, ...] = ()) -> list[str]:
     """Return the serious and critical findings on a page, one per rule and element.
 
-    `within` is a CSS selector of the part that is looked at, `without` names rules that do not apply.
+    `within` is a CSS selector of the part that is looked at, `only` names the rules where not all of them are asked.
     """
     if not AXE.is_file():
         unavailable("needs axe-core: cd plugins/ophion_dashboard/ui && npm ci")
     # Evaluated by the debugger, so the page's policy, which forbids foreign scripts, stays as it is.
     await page.evaluate(AXE.read_text(encoding="utf-8") + "\n;undefined")
     options = {
-        "runOnly": {"type": "tag", "values": list(TAGS)},
-        "rules": {rule: {"enabled": False} for rule in without},
+        "runOnly": {"type": "rule", "values": list(only)} if only else {"type": "tag", "values": list(TAGS)},
         "resultTypes": ["violations"],
     }
     context = json.dumps(within) if within else "document"

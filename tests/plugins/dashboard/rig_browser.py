@@ -114,6 +114,16 @@ async def session_of(browser: Browser, url: str, name: str) -> Any:
     return state
 
 
+async def take_completion(page: Page, name: str) -> None:
+    """Take what an editor offers.
+
+    CodeMirror takes no Enter within 75 ms of its list's appearance, lest it takes one that was meant for the text.
+    """
+    await expect(page.get_by_role("option", name=name)).to_have_attribute("aria-selected", "true")
+    await page.wait_for_timeout(100)
+    await page.keyboard.press("Enter")
+
+
 @dataclass
 class Watch:
     """Collects what pages must not do: errors, refused or failed requests, violations of the policy, other origins.

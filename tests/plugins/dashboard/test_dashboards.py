@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, Request, expect
 
 from tests.plugins.dashboard.conftest import OpenPage
 from tests.plugins.dashboard.rig_axe import serious_findings
-from tests.plugins.dashboard.rig_browser import Watch
+from tests.plugins.dashboard.rig_browser import Watch, take_completion
 from tests.plugins.dashboard.rig_plan import HOSTS, REGIONS
 from tests.plugins.dashboard.rig_server import Dashboard
 
@@ -128,8 +128,7 @@ async def test_panel_is_made_with_the_editor(open_page: OpenPage, dashboard: Das
     editor = page.get_by_role("textbox", name="PromQL of query A")
     await editor.click()
     await page.keyboard.type("sum(shop_carts_op", delay=20)
-    await page.get_by_role("option", name="shop_carts_open").wait_for()
-    await page.keyboard.press("Enter")
+    await take_completion(page, "shop_carts_open")
     await page.keyboard.press("Control+Enter")
     await page.get_by_label("Title", exact=True).fill("Open carts")
     await page.get_by_label("Decimals").fill("3")

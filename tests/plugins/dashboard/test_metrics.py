@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.plugins.dashboard.conftest import OpenPage
 from tests.plugins.dashboard.rig_axe import serious_findings
-from tests.plugins.dashboard.rig_browser import Watch
+from tests.plugins.dashboard.rig_browser import Watch, take_completion
 from tests.plugins.dashboard.rig_plan import REGIONS
 from tests.plugins.dashboard.rig_server import Dashboard
 
@@ -40,8 +40,7 @@ async def test_completes_and_runs_what_is_typed(open_page: OpenPage, dashboard: 
     page = await open_page(f"/metrics?{times(dashboard)}")
     await editor(page).click()
     await page.keyboard.type("sum by (shop_region) (rate(shop_ord", delay=20)
-    await page.get_by_role("option", name="shop_orders_placed_total").wait_for()
-    await page.keyboard.press("Enter")
+    await take_completion(page, "shop_orders_placed_total")
     await page.keyboard.type("[5m]")
     await page.keyboard.press("Control+Enter")
 
@@ -97,7 +96,8 @@ async def test_begins_with_what_a_metric_of_the_list_is_for(open_page: OpenPage,
     await search.wait_for()
     await page.keyboard.press("/")
     await expect(search).to_be_focused()
-    await page.keyboard.type("orders placed")
+    await page.keyboard.type("orders shop placed")
+    await expect(page.get_by_role("button", name=re.compile("^shop_carts_open"))).to_have_count(0)
     await page.get_by_role("button", name=re.compile("^shop_orders_placed_total counter")).click()
 
     await expect(editor(page)).to_have_text("rate(shop_orders_placed_total[5m])")

@@ -1103,6 +1103,49 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AgentProcess
+         * @description The agent's process; `cpu` is the share of one core, `memory_bytes` the resident set.
+         */
+        AgentProcess: {
+            /** Host */
+            host: string;
+            /** Pid */
+            pid: number;
+            /** Cpu */
+            cpu: number;
+            /** Memory Bytes */
+            memory_bytes: number;
+        };
+        /**
+         * AgentStatus
+         * @description The state of the agent at one moment.
+         */
+        AgentStatus: {
+            /** Version */
+            version: string;
+            /** Started */
+            started: string;
+            /** Now */
+            now: string;
+            /** Uptime Seconds */
+            uptime_seconds: number;
+            /** Ready */
+            ready: boolean;
+            /** Reasons */
+            reasons: string[];
+            process: components["schemas"]["AgentProcess"];
+            /** Received Per Second */
+            received_per_second: number;
+            /** Sent Per Second */
+            sent_per_second: number;
+            /** Pipelines */
+            pipelines: components["schemas"]["PipelineStatus"][];
+            /** Queues */
+            queues: components["schemas"]["QueueInfo"][];
+            /** Components */
+            components: components["schemas"]["ComponentStatus"][];
+        };
+        /**
          * AttributeKey
          * @description A key.
          */
@@ -1225,22 +1268,6 @@ export interface components {
             next_cursor: string | null;
         };
         /**
-         * Box
-         * @description One component as drawn in a pipeline; `flow` is None where nothing is counted.
-         */
-        Box: {
-            /** Kind */
-            kind: string;
-            /** Id */
-            id: string;
-            /** Status */
-            status: string;
-            /** Reason */
-            reason: string;
-            /** @default null */
-            flow: components["schemas"]["Flow"] | null;
-        };
-        /**
          * BrandAnswer
          * @description Name and picture of the pages.
          */
@@ -1340,24 +1367,6 @@ export interface components {
             password: string | null;
         };
         /**
-         * Component
-         * @description One line of the table of components.
-         */
-        Component: {
-            /** Kind */
-            kind: string;
-            /** Id */
-            id: string;
-            /** Status */
-            status: string;
-            /** Reason */
-            reason: string;
-            /** Since */
-            since: string;
-            /** For Seconds */
-            for_seconds: number;
-        };
-        /**
          * ComponentHealth
          * @description One component of the server.
          */
@@ -1374,6 +1383,24 @@ export interface components {
             id: string;
             /** @description `degraded` can recover by itself, `failed` needs somebody. */
             status: components["schemas"]["Status"];
+        };
+        /**
+         * ComponentStatus
+         * @description One line of the table of components.
+         */
+        ComponentStatus: {
+            /** Kind */
+            kind: string;
+            /** Id */
+            id: string;
+            /** Status */
+            status: string;
+            /** Reason */
+            reason: string;
+            /** Since */
+            since: string;
+            /** For Seconds */
+            for_seconds: number;
         };
         /**
          * Condition
@@ -1714,7 +1741,7 @@ export interface components {
              * @description What people choose above the panels.
              * @default []
              */
-            variables: components["schemas"]["Variable"][];
+            variables: components["schemas"]["DashboardVariable"][];
             /**
              * @description The time shown at first.
              * @default {
@@ -1864,75 +1891,57 @@ export interface components {
             updated_by: string;
         };
         /**
-         * Drawing
-         * @description One pipeline; `arrows[i]` leads to the i-th processor, the last one to the exporters.
+         * DashboardVariable
+         * @description A value that people choose above the panels; expressions name it as `$name` or `${name}`.
          */
-        Drawing: {
-            /** Id */
-            id: string;
-            /** Signal */
-            signal: string;
-            /** Items */
-            items: string;
-            /** Receivers */
-            receivers: components["schemas"]["Box"][];
-            /** Processors */
-            processors: components["schemas"]["Box"][];
-            /** Exporters */
-            exporters: components["schemas"]["Box"][];
-            /** Arrows */
-            arrows: components["schemas"]["Flow"][];
-        };
-        /**
-         * Edge
-         * @description Calls of one service by another.
-         */
-        Edge: {
+        DashboardVariable: {
             /**
-             * Caller
-             * @description Service of the parent span.
+             * Name
+             * @description What expressions call it.
              */
-            caller: string;
+            name: string;
             /**
-             * Callee
-             * @description Service of the child span.
+             * Label
+             * @description What people see; the name by default.
+             * @default
              */
-            callee: string;
+            label: string;
             /**
-             * Calls
-             * @description Calls in the range, an estimate where `sampled_one_in` is above 1.
+             * Kind
+             * @description `query` offers the values of a label, `custom` and `interval` a list, `text` a field.
+             * @enum {string}
              */
-            calls: number;
+            kind: "query" | "custom" | "text" | "interval";
             /**
-             * Rate
-             * @description Calls per second.
+             * Query
+             * @description Of kind `query`: label_values(label) or label_values(selector, label).
+             * @default
              */
-            rate: number;
+            query: string;
             /**
-             * Errors
-             * @description Calls whose span has status error.
+             * Values
+             * @description Of kinds `custom` and `interval`: what can be chosen.
+             * @default []
              */
-            errors: number;
+            values: string[];
             /**
-             * Error Rate
-             * @description Their share, 0 to 1.
+             * Multi
+             * @description Whether several values can be chosen.
+             * @default false
              */
-            error_rate: number;
+            multi: boolean;
             /**
-             * P50 Ms
-             * @description Median duration of the callee's span.
+             * Include All
+             * @description Whether all values can be chosen at once; needs `multi`.
+             * @default false
              */
-            p50_ms: number;
+            include_all: boolean;
             /**
-             * P95 Ms
-             * @description 95th percentile of it.
+             * Default
+             * @description What is chosen at first; the first value, or all, by default.
+             * @default []
              */
-            p95_ms: number;
-            /**
-             * P99 Ms
-             * @description 99th percentile of it.
-             */
-            p99_ms: number;
+            default: string[];
         };
         /**
          * Exemplar
@@ -2036,21 +2045,6 @@ export interface components {
              * @description Used share, 0 to 1.
              */
             utilization: number;
-        };
-        /**
-         * Flow
-         * @description Items that passed one place: now, and since the start.
-         */
-        Flow: {
-            /** Per Second */
-            per_second: number;
-            /** Total */
-            total: number;
-            /**
-             * Failed
-             * @default 0
-             */
-            failed: number;
         };
         /**
          * FrequentError
@@ -2159,10 +2153,10 @@ export interface components {
             p99_ms: (number | null)[];
         };
         /**
-         * Home
+         * HomeDashboard
          * @description The dashboard that the caller sees first.
          */
-        Home: {
+        HomeDashboard: {
             /**
              * Uid
              * @description Null for the overview.
@@ -2405,22 +2399,6 @@ export interface components {
              * @description Exact to a minute.
              */
             last_used_at: string | null;
-        };
-        /**
-         * Link
-         * @description Where a panel's title leads; the URL may name variables.
-         */
-        Link: {
-            /**
-             * Title
-             * @description What people see.
-             */
-            title: string;
-            /**
-             * Url
-             * @description A page of the dashboard (/...) or another site (https://...).
-             */
-            url: string;
         };
         /**
          * LogBucket
@@ -2975,55 +2953,6 @@ export interface components {
             tenant: string | null;
         };
         /**
-         * Node
-         * @description A service in the map, or what services call.
-         */
-        Node: {
-            /**
-             * Name
-             * @description service.name; of a peer what its callers name it.
-             */
-            name: string;
-            /**
-             * Kind
-             * @description `service` sends spans itself.
-             * @default service
-             * @enum {string}
-             */
-            kind: "service" | "database" | "queue" | "external";
-            /**
-             * System
-             * @description Kind of database or queue, such as postgresql; else empty.
-             * @default
-             */
-            system: string;
-            /**
-             * Spans
-             * @description Its spans in the range; of a peer the calls.
-             */
-            spans: number;
-            /**
-             * Errors
-             * @description Those with status error.
-             */
-            errors: number;
-            /**
-             * Rate
-             * @description Requests per second that it answers; of one that answers none all its spans.
-             */
-            rate: number;
-            /**
-             * Error Rate
-             * @description Failed share of these, 0 to 1.
-             */
-            error_rate: number;
-            /**
-             * P95 Ms
-             * @description 95th percentile of their duration.
-             */
-            p95_ms: number;
-        };
-        /**
          * Operation
          * @description An operation of a service.
          */
@@ -3105,88 +3034,6 @@ export interface components {
              * @description Whether there are more.
              */
             truncated: boolean;
-        };
-        /**
-         * Options
-         * @description How a panel shows what it got; what a kind has no use for is ignored.
-         */
-        Options: {
-            /**
-             * Unit
-             * @description UCUM or short name: By, s, ms, %, 1, req/s, ...
-             * @default
-             */
-            unit: string;
-            /**
-             * Decimals
-             * @description Digits after the point; null for as many as it takes.
-             * @default null
-             */
-            decimals: number | null;
-            /**
-             * Min
-             * @description Lower end of the axis.
-             * @default null
-             */
-            min: number | null;
-            /**
-             * Max
-             * @description Upper end of the axis.
-             * @default null
-             */
-            max: number | null;
-            /**
-             * Thresholds
-             * @description Colours by value.
-             * @default []
-             */
-            thresholds: components["schemas"]["Threshold"][];
-            /**
-             * Stacking
-             * @description Whether series lie on one another.
-             * @default none
-             * @enum {string}
-             */
-            stacking: "none" | "normal" | "percent";
-            /**
-             * Fill
-             * @description How much of the area under a line is filled, in percent.
-             * @default 0
-             */
-            fill: number;
-            /**
-             * Legend
-             * @description How series are named below the panel.
-             * @default list
-             * @enum {string}
-             */
-            legend: "hidden" | "list" | "table";
-            /**
-             * Nulls
-             * @description What stands where a series has no value.
-             * @default gap
-             * @enum {string}
-             */
-            nulls: "gap" | "connect" | "zero";
-            /**
-             * Reduce
-             * @description Of a series as one value.
-             * @default last
-             * @enum {string}
-             */
-            reduce: "last" | "mean" | "min" | "max" | "sum";
-            /**
-             * Limit
-             * @description Most rows of logs, traces and tables.
-             * @default 100
-             */
-            limit: number;
-            /**
-             * Links
-             * @description Where the title leads.
-             * @default []
-             */
-            links: components["schemas"]["Link"][];
         };
         /**
          * OtlpTrace
@@ -3283,13 +3130,13 @@ export interface components {
              *       "h": 8
              *     }
              */
-            position: components["schemas"]["Position"];
+            position: components["schemas"]["PanelPosition"];
             /**
              * Queries
              * @description What it asks.
              * @default []
              */
-            queries: components["schemas"]["Query"][];
+            queries: components["schemas"]["PanelQuery"][];
             /**
              * Text
              * @description Of kind `text`: Markdown, which may name variables.
@@ -3313,7 +3160,7 @@ export interface components {
              *       "links": []
              *     }
              */
-            options: components["schemas"]["Options"];
+            options: components["schemas"]["PanelOptions"];
             /**
              * Repeat
              * @description Variable for each value of which the panel is shown.
@@ -3322,16 +3169,108 @@ export interface components {
             repeat: string | null;
         };
         /**
-         * Permission
-         * @description What a route asks of its caller, and the scopes that a key can have.
-         * @enum {string}
+         * PanelLink
+         * @description Where a panel's title leads; the URL may name variables.
          */
-        Permission: "telemetry:read" | "telemetry:write" | "operate" | "admin";
+        PanelLink: {
+            /**
+             * Title
+             * @description What people see.
+             */
+            title: string;
+            /**
+             * Url
+             * @description A page of the dashboard (/...) or another site (https://...).
+             */
+            url: string;
+        };
         /**
-         * Position
+         * PanelOptions
+         * @description How a panel shows what it got; what a kind has no use for is ignored.
+         */
+        PanelOptions: {
+            /**
+             * Unit
+             * @description UCUM or short name: By, s, ms, %, 1, req/s, ...
+             * @default
+             */
+            unit: string;
+            /**
+             * Decimals
+             * @description Digits after the point; null for as many as it takes.
+             * @default null
+             */
+            decimals: number | null;
+            /**
+             * Min
+             * @description Lower end of the axis.
+             * @default null
+             */
+            min: number | null;
+            /**
+             * Max
+             * @description Upper end of the axis.
+             * @default null
+             */
+            max: number | null;
+            /**
+             * Thresholds
+             * @description Colours by value.
+             * @default []
+             */
+            thresholds: components["schemas"]["PanelThreshold"][];
+            /**
+             * Stacking
+             * @description Whether series lie on one another.
+             * @default none
+             * @enum {string}
+             */
+            stacking: "none" | "normal" | "percent";
+            /**
+             * Fill
+             * @description How much of the area under a line is filled, in percent.
+             * @default 0
+             */
+            fill: number;
+            /**
+             * Legend
+             * @description How series are named below the panel.
+             * @default list
+             * @enum {string}
+             */
+            legend: "hidden" | "list" | "table";
+            /**
+             * Nulls
+             * @description What stands where a series has no value.
+             * @default gap
+             * @enum {string}
+             */
+            nulls: "gap" | "connect" | "zero";
+            /**
+             * Reduce
+             * @description Of a series as one value.
+             * @default last
+             * @enum {string}
+             */
+            reduce: "last" | "mean" | "min" | "max" | "sum";
+            /**
+             * Limit
+             * @description Most rows of logs, traces and tables.
+             * @default 100
+             */
+            limit: number;
+            /**
+             * Links
+             * @description Where the title leads.
+             * @default []
+             */
+            links: components["schemas"]["PanelLink"][];
+        };
+        /**
+         * PanelPosition
          * @description Place and size in cells of the grid, which is 24 columns wide; a row is about 30 pixels high.
          */
-        Position: {
+        PanelPosition: {
             /**
              * X
              * @description Column of the left edge.
@@ -3357,6 +3296,105 @@ export interface components {
              */
             h: number;
         };
+        /**
+         * PanelQuery
+         * @description One question to the store; expressions may name variables as `$name`.
+         */
+        PanelQuery: {
+            /**
+             * Kind
+             * @description promql, or a search in logs or traces.
+             * @default promql
+             * @enum {string}
+             */
+            kind: "promql" | "logs" | "traces";
+            /**
+             * Expression
+             * @description PromQL, or the words of a search; "" finds all.
+             * @default
+             */
+            expression: string;
+            /**
+             * Legend
+             * @description Name of each series, such as `{{host_name}}`; its labels by default.
+             * @default
+             */
+            legend: string;
+        };
+        /**
+         * PanelThreshold
+         * @description A colour from a value on.
+         */
+        PanelThreshold: {
+            /**
+             * Value
+             * @description Where it begins; null for below all others.
+             * @default null
+             */
+            value: number | null;
+            /**
+             * Color
+             * @description green, yellow, orange, red, ... or #rrggbb.
+             */
+            color: string;
+        };
+        /**
+         * Permission
+         * @description What a route asks of its caller, and the scopes that a key can have.
+         * @enum {string}
+         */
+        Permission: "telemetry:read" | "telemetry:write" | "operate" | "admin";
+        /**
+         * PipelineFlow
+         * @description Items that passed one place: now, and since the start.
+         */
+        PipelineFlow: {
+            /** Per Second */
+            per_second: number;
+            /** Total */
+            total: number;
+            /**
+             * Failed
+             * @default 0
+             */
+            failed: number;
+        };
+        /**
+         * PipelineStage
+         * @description One component as drawn in a pipeline; `flow` is None where nothing is counted.
+         */
+        PipelineStage: {
+            /** Kind */
+            kind: string;
+            /** Id */
+            id: string;
+            /** Status */
+            status: string;
+            /** Reason */
+            reason: string;
+            /** @default null */
+            flow: components["schemas"]["PipelineFlow"] | null;
+        };
+        /**
+         * PipelineStatus
+         * @description One pipeline; `arrows[i]` leads to the i-th processor, the last one to the exporters.
+         */
+        PipelineStatus: {
+            /** Id */
+            id: string;
+            /** Signal */
+            signal: string;
+            /** Items */
+            items: string;
+            /** Receivers */
+            receivers: components["schemas"]["PipelineStage"][];
+            /** Processors */
+            processors: components["schemas"]["PipelineStage"][];
+            /** Exporters */
+            exporters: components["schemas"]["PipelineStage"][];
+            /** Arrows */
+            arrows: components["schemas"]["PipelineFlow"][];
+        };
         /** @description What went wrong (RFC 9457). */
         Problem: {
             /** @description about:blank: the status says it all. */
@@ -3380,20 +3418,6 @@ export interface components {
                 /** @description What was sent. */
                 input?: unknown;
             }[];
-        };
-        /**
-         * Process
-         * @description The agent's process; `cpu` is the share of one core, `memory_bytes` the resident set.
-         */
-        Process: {
-            /** Host */
-            host: string;
-            /** Pid */
-            pid: number;
-            /** Cpu */
-            cpu: number;
-            /** Memory Bytes */
-            memory_bytes: number;
         };
         /**
          * PromQLQuery
@@ -3498,31 +3522,6 @@ export interface components {
              * @default null
              */
             warnings: string[] | null;
-        };
-        /**
-         * Query
-         * @description One question to the store; expressions may name variables as `$name`.
-         */
-        Query: {
-            /**
-             * Kind
-             * @description promql, or a search in logs or traces.
-             * @default promql
-             * @enum {string}
-             */
-            kind: "promql" | "logs" | "traces";
-            /**
-             * Expression
-             * @description PromQL, or the words of a search; "" finds all.
-             * @default
-             */
-            expression: string;
-            /**
-             * Legend
-             * @description Name of each series, such as `{{host_name}}`; its labels by default.
-             * @default
-             */
-            legend: string;
         };
         /**
          * QueueInfo
@@ -3717,6 +3716,57 @@ export interface components {
             errors: number;
         };
         /**
+         * ServiceEdge
+         * @description Calls of one service by another.
+         */
+        ServiceEdge: {
+            /**
+             * Caller
+             * @description Service of the parent span.
+             */
+            caller: string;
+            /**
+             * Callee
+             * @description Service of the child span.
+             */
+            callee: string;
+            /**
+             * Calls
+             * @description Calls in the range, an estimate where `sampled_one_in` is above 1.
+             */
+            calls: number;
+            /**
+             * Rate
+             * @description Calls per second.
+             */
+            rate: number;
+            /**
+             * Errors
+             * @description Calls whose span has status error.
+             */
+            errors: number;
+            /**
+             * Error Rate
+             * @description Their share, 0 to 1.
+             */
+            error_rate: number;
+            /**
+             * P50 Ms
+             * @description Median duration of the callee's span.
+             */
+            p50_ms: number;
+            /**
+             * P95 Ms
+             * @description 95th percentile of it.
+             */
+            p95_ms: number;
+            /**
+             * P99 Ms
+             * @description 99th percentile of it.
+             */
+            p99_ms: number;
+        };
+        /**
          * ServiceList
          * @description Services of a time range.
          */
@@ -3741,12 +3791,12 @@ export interface components {
              * Nodes
              * @description Services, most spans first; those without calls between services too.
              */
-            nodes: components["schemas"]["Node"][];
+            nodes: components["schemas"]["ServiceNode"][];
             /**
              * Edges
              * @description Calls, most first.
              */
-            edges: components["schemas"]["Edge"][];
+            edges: components["schemas"]["ServiceEdge"][];
             /**
              * Sampled One In
              * @description 1 where every trace was looked at, n where one in n was.
@@ -3757,6 +3807,55 @@ export interface components {
              * @description Whether there are more edges.
              */
             truncated: boolean;
+        };
+        /**
+         * ServiceNode
+         * @description A service in the map, or what services call.
+         */
+        ServiceNode: {
+            /**
+             * Name
+             * @description service.name; of a peer what its callers name it.
+             */
+            name: string;
+            /**
+             * Kind
+             * @description `service` sends spans itself.
+             * @default service
+             * @enum {string}
+             */
+            kind: "service" | "database" | "queue" | "external";
+            /**
+             * System
+             * @description Kind of database or queue, such as postgresql; else empty.
+             * @default
+             */
+            system: string;
+            /**
+             * Spans
+             * @description Its spans in the range; of a peer the calls.
+             */
+            spans: number;
+            /**
+             * Errors
+             * @description Those with status error.
+             */
+            errors: number;
+            /**
+             * Rate
+             * @description Requests per second that it answers; of one that answers none all its spans.
+             */
+            rate: number;
+            /**
+             * Error Rate
+             * @description Failed share of these, 0 to 1.
+             */
+            error_rate: number;
+            /**
+             * P95 Ms
+             * @description 95th percentile of their duration.
+             */
+            p95_ms: number;
         };
         /**
          * ServiceView
@@ -3907,35 +4006,6 @@ export interface components {
              * @enum {string}
              */
             kind: "unspecified" | "internal" | "server" | "client" | "producer" | "consumer";
-        };
-        /**
-         * Snapshot
-         * @description The state of the agent at one moment.
-         */
-        Snapshot: {
-            /** Version */
-            version: string;
-            /** Started */
-            started: string;
-            /** Now */
-            now: string;
-            /** Uptime Seconds */
-            uptime_seconds: number;
-            /** Ready */
-            ready: boolean;
-            /** Reasons */
-            reasons: string[];
-            process: components["schemas"]["Process"];
-            /** Received Per Second */
-            received_per_second: number;
-            /** Sent Per Second */
-            sent_per_second: number;
-            /** Pipelines */
-            pipelines: components["schemas"]["Drawing"][];
-            /** Queues */
-            queues: components["schemas"]["QueueInfo"][];
-            /** Components */
-            components: components["schemas"]["Component"][];
         };
         /**
          * SnapshotAnswer
@@ -4265,23 +4335,6 @@ export interface components {
             metrics_days: number | null;
             /** Logs Days */
             logs_days: number | null;
-        };
-        /**
-         * Threshold
-         * @description A colour from a value on.
-         */
-        Threshold: {
-            /**
-             * Value
-             * @description Where it begins; null for below all others.
-             * @default null
-             */
-            value: number | null;
-            /**
-             * Color
-             * @description green, yellow, orange, red, ... or #rrggbb.
-             */
-            color: string;
         };
         /**
          * TimeRange
@@ -4889,59 +4942,6 @@ export interface components {
             password_generated: boolean;
         };
         /**
-         * Variable
-         * @description A value that people choose above the panels; expressions name it as `$name` or `${name}`.
-         */
-        Variable: {
-            /**
-             * Name
-             * @description What expressions call it.
-             */
-            name: string;
-            /**
-             * Label
-             * @description What people see; the name by default.
-             * @default
-             */
-            label: string;
-            /**
-             * Kind
-             * @description `query` offers the values of a label, `custom` and `interval` a list, `text` a field.
-             * @enum {string}
-             */
-            kind: "query" | "custom" | "text" | "interval";
-            /**
-             * Query
-             * @description Of kind `query`: label_values(label) or label_values(selector, label).
-             * @default
-             */
-            query: string;
-            /**
-             * Values
-             * @description Of kinds `custom` and `interval`: what can be chosen.
-             * @default []
-             */
-            values: string[];
-            /**
-             * Multi
-             * @description Whether several values can be chosen.
-             * @default false
-             */
-            multi: boolean;
-            /**
-             * Include All
-             * @description Whether all values can be chosen at once; needs `multi`.
-             * @default false
-             */
-            include_all: boolean;
-            /**
-             * Default
-             * @description What is chosen at first; the first value, or all, by default.
-             * @default []
-             */
-            default: string[];
-        };
-        /**
          * VersionAnswer
          * @description One saved state with its content.
          */
@@ -4983,20 +4983,21 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type SchemaAgentProcess = components['schemas']['AgentProcess'];
+export type SchemaAgentStatus = components['schemas']['AgentStatus'];
 export type SchemaAttributeKey = components['schemas']['AttributeKey'];
 export type SchemaAttributeKeys = components['schemas']['AttributeKeys'];
 export type SchemaAttributeValue = components['schemas']['AttributeValue'];
 export type SchemaAttributeValues = components['schemas']['AttributeValues'];
 export type SchemaAuditEntry = components['schemas']['AuditEntry'];
 export type SchemaAuditPage = components['schemas']['AuditPage'];
-export type SchemaBox = components['schemas']['Box'];
 export type SchemaBrandAnswer = components['schemas']['BrandAnswer'];
 export type SchemaChangePassword = components['schemas']['ChangePassword'];
 export type SchemaChangedDashboard = components['schemas']['ChangedDashboard'];
 export type SchemaChangedTenant = components['schemas']['ChangedTenant'];
 export type SchemaChangedUser = components['schemas']['ChangedUser'];
-export type SchemaComponent = components['schemas']['Component'];
 export type SchemaComponentHealth = components['schemas']['ComponentHealth'];
+export type SchemaComponentStatus = components['schemas']['ComponentStatus'];
 export type SchemaCondition = components['schemas']['Condition'];
 export type SchemaContainer = components['schemas']['Container'];
 export type SchemaContainerFigures = components['schemas']['ContainerFigures'];
@@ -5007,17 +5008,15 @@ export type SchemaCreatedUser = components['schemas']['CreatedUser'];
 export type SchemaDashboard = components['schemas']['Dashboard'];
 export type SchemaDashboardAnswer = components['schemas']['DashboardAnswer'];
 export type SchemaDashboardSummary = components['schemas']['DashboardSummary'];
-export type SchemaDrawing = components['schemas']['Drawing'];
-export type SchemaEdge = components['schemas']['Edge'];
+export type SchemaDashboardVariable = components['schemas']['DashboardVariable'];
 export type SchemaExemplar = components['schemas']['Exemplar'];
 export type SchemaExemplarList = components['schemas']['ExemplarList'];
 export type SchemaExportDay = components['schemas']['ExportDay'];
 export type SchemaFilesystem = components['schemas']['Filesystem'];
-export type SchemaFlow = components['schemas']['Flow'];
 export type SchemaFrequentError = components['schemas']['FrequentError'];
 export type SchemaGroup = components['schemas']['Group'];
 export type SchemaHistory = components['schemas']['History'];
-export type SchemaHome = components['schemas']['Home'];
+export type SchemaHomeDashboard = components['schemas']['HomeDashboard'];
 export type SchemaHost = components['schemas']['Host'];
 export type SchemaHostFigures = components['schemas']['HostFigures'];
 export type SchemaHostLinks = components['schemas']['HostLinks'];
@@ -5026,7 +5025,6 @@ export type SchemaHostView = components['schemas']['HostView'];
 export type SchemaIngestRates = components['schemas']['IngestRates'];
 export type SchemaInstance = components['schemas']['Instance'];
 export type SchemaKeyAnswer = components['schemas']['KeyAnswer'];
-export type SchemaLink = components['schemas']['Link'];
 export type SchemaLogBucket = components['schemas']['LogBucket'];
 export type SchemaLogHistogram = components['schemas']['LogHistogram'];
 export type SchemaLogPage = components['schemas']['LogPage'];
@@ -5044,22 +5042,25 @@ export type SchemaNewKey = components['schemas']['NewKey'];
 export type SchemaNewSnapshot = components['schemas']['NewSnapshot'];
 export type SchemaNewTenant = components['schemas']['NewTenant'];
 export type SchemaNewUser = components['schemas']['NewUser'];
-export type SchemaNode = components['schemas']['Node'];
 export type SchemaOperation = components['schemas']['Operation'];
 export type SchemaOperationList = components['schemas']['OperationList'];
-export type SchemaOptions = components['schemas']['Options'];
 export type SchemaOtlpTrace = components['schemas']['OtlpTrace'];
 export type SchemaOverview = components['schemas']['Overview'];
 export type SchemaPanel = components['schemas']['Panel'];
+export type SchemaPanelLink = components['schemas']['PanelLink'];
+export type SchemaPanelOptions = components['schemas']['PanelOptions'];
+export type SchemaPanelPosition = components['schemas']['PanelPosition'];
+export type SchemaPanelQuery = components['schemas']['PanelQuery'];
+export type SchemaPanelThreshold = components['schemas']['PanelThreshold'];
 export type SchemaPermission = components['schemas']['Permission'];
-export type SchemaPosition = components['schemas']['Position'];
+export type SchemaPipelineFlow = components['schemas']['PipelineFlow'];
+export type SchemaPipelineStage = components['schemas']['PipelineStage'];
+export type SchemaPipelineStatus = components['schemas']['PipelineStatus'];
 export type SchemaProblem = components['schemas']['Problem'];
-export type SchemaProcess = components['schemas']['Process'];
 export type SchemaPromQlQuery = components['schemas']['PromQLQuery'];
 export type SchemaPromQlResult = components['schemas']['PromQLResult'];
 export type SchemaPromQlSeries = components['schemas']['PromQLSeries'];
 export type SchemaPrometheusAnswer = components['schemas']['PrometheusAnswer'];
-export type SchemaQuery = components['schemas']['Query'];
 export type SchemaQueueInfo = components['schemas']['QueueInfo'];
 export type SchemaRefresh = components['schemas']['Refresh'];
 export type SchemaResourceView = components['schemas']['ResourceView'];
@@ -5068,11 +5069,12 @@ export type SchemaScopeView = components['schemas']['ScopeView'];
 export type SchemaServerHealth = components['schemas']['ServerHealth'];
 export type SchemaService = components['schemas']['Service'];
 export type SchemaServiceCount = components['schemas']['ServiceCount'];
+export type SchemaServiceEdge = components['schemas']['ServiceEdge'];
 export type SchemaServiceList = components['schemas']['ServiceList'];
 export type SchemaServiceMap = components['schemas']['ServiceMap'];
+export type SchemaServiceNode = components['schemas']['ServiceNode'];
 export type SchemaServiceView = components['schemas']['ServiceView'];
 export type SchemaSlowOperation = components['schemas']['SlowOperation'];
-export type SchemaSnapshot = components['schemas']['Snapshot'];
 export type SchemaSnapshotAnswer = components['schemas']['SnapshotAnswer'];
 export type SchemaSnapshotSummary = components['schemas']['SnapshotSummary'];
 export type SchemaSpanEvent = components['schemas']['SpanEvent'];
@@ -5083,7 +5085,6 @@ export type SchemaStoreFigures = components['schemas']['StoreFigures'];
 export type SchemaTableFigures = components['schemas']['TableFigures'];
 export type SchemaTemplateAnswer = components['schemas']['TemplateAnswer'];
 export type SchemaTenantAnswer = components['schemas']['TenantAnswer'];
-export type SchemaThreshold = components['schemas']['Threshold'];
 export type SchemaTimeRange = components['schemas']['TimeRange'];
 export type SchemaTokens = components['schemas']['Tokens'];
 export type SchemaTraceBucket = components['schemas']['TraceBucket'];
@@ -5102,7 +5103,6 @@ export type SchemaTraceView = components['schemas']['TraceView'];
 export type SchemaTracedRequest = components['schemas']['TracedRequest'];
 export type SchemaTrend = components['schemas']['Trend'];
 export type SchemaUserAnswer = components['schemas']['UserAnswer'];
-export type SchemaVariable = components['schemas']['Variable'];
 export type SchemaVersionAnswer = components['schemas']['VersionAnswer'];
 export type SchemaVersionSummary = components['schemas']['VersionSummary'];
 export type $defs = Record<string, never>;
@@ -5558,7 +5558,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Snapshot"];
+                    "application/json": components["schemas"]["AgentStatus"];
                 };
             };
             /** @description Bad Request */
@@ -6856,7 +6856,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Home"];
+                    "application/json": components["schemas"]["HomeDashboard"];
                 };
             };
             /** @description Bad Request */
@@ -6916,7 +6916,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Home"];
+                "application/json": components["schemas"]["HomeDashboard"];
             };
         };
         responses: {
@@ -9298,7 +9298,7 @@ export interface operations {
                 from?: string | number;
                 /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
                 to?: string | number;
-                /** @description Text that the name or help contains, in any case. */
+                /** @description Words that the name or help contains, in any case and order. */
                 search?: string;
                 /** @description Metrics in a page. */
                 limit?: number;

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { answer, api, type SchemaSnapshot } from '@/api/client'
+import { answer, api, type SchemaAgentStatus } from '@/api/client'
 import { Badge } from '@/components/Badge'
 import { Page } from '@/components/Page'
 import { Panel } from '@/components/Panel'
@@ -42,7 +42,7 @@ export default function AgentPage() {
   )
 }
 
-function Status({ status }: { status: SchemaSnapshot }) {
+function Status({ status }: { status: SchemaAgentStatus }) {
   return (
     <>
       {status.reasons.map((reason) => (

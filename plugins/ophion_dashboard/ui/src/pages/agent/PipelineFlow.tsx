@@ -1,11 +1,11 @@
 import { Fragment } from 'react'
 import { CircleAlert, CircleCheck, TriangleAlert } from 'lucide-react'
-import type { SchemaBox, SchemaDrawing, SchemaFlow } from '@/api/client'
+import type { SchemaPipelineStage, SchemaPipelineStatus, SchemaPipelineFlow } from '@/api/client'
 import { count, rate, short } from '@/lib/format'
 import { toneOf } from './status'
 
 /** A pipeline from left to right: what comes in, what is done to it, where it goes, and how much passes in between. */
-export function PipelineFlow({ pipeline }: { pipeline: SchemaDrawing }) {
+export function PipelineFlow({ pipeline }: { pipeline: SchemaPipelineStatus }) {
   const [first, ...between] = pipeline.arrows
   return (
     <section className="agent-pipeline" aria-label={`Pipeline ${pipeline.id}`} tabIndex={0}>
@@ -25,7 +25,7 @@ export function PipelineFlow({ pipeline }: { pipeline: SchemaDrawing }) {
   )
 }
 
-function Stage({ nodes, items }: { nodes: readonly SchemaBox[]; items: string }) {
+function Stage({ nodes, items }: { nodes: readonly SchemaPipelineStage[]; items: string }) {
   return (
     <ul className="agent-stage">
       {nodes.map((node) => (
@@ -49,7 +49,7 @@ function Sign({ status }: { status: string }) {
   return <Icon size={14} role="img" aria-label={status} className={`agent-sign ${tone}`} />
 }
 
-function Arrow({ flow, items }: { flow: SchemaFlow | undefined; items: string }) {
+function Arrow({ flow, items }: { flow: SchemaPipelineFlow | undefined; items: string }) {
   const moving = Boolean(flow && flow.per_second > 0)
   return (
     <div className={`agent-arrow ${moving ? 'moving' : ''}`}>

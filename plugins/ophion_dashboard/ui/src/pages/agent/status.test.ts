@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import type { SchemaComponent } from '@/api/client'
+import type { SchemaComponentStatus } from '@/api/client'
 import { inOrder, toneOf } from './status'
 
-const component = (id: string, status = 'ok'): SchemaComponent => ({ kind: 'exporter', id, status, reason: '', since: '', for_seconds: 1 })
+const component = (id: string, status = 'ok'): SchemaComponentStatus => ({ kind: 'exporter', id, status, reason: '', since: '', for_seconds: 1 })
 
 describe('inOrder', () => {
   it('puts the unwell first, and each once', () => {

@@ -1,4 +1,4 @@
-import type { SchemaComponent } from '@/api/client'
+import type { SchemaComponentStatus } from '@/api/client'
 import type { Tone } from '@/components/Badge'
 
 const TONES: Record<string, Tone> = { ok: 'ok', starting: 'info', degraded: 'warn', recoverable: 'warn', permanent: 'bad', fatal: 'bad', stopped: 'plain' }
@@ -8,8 +8,8 @@ export function toneOf(status: string): Tone {
 }
 
 /** Return the components, the unwell ones first, each once. */
-export function inOrder(components: readonly SchemaComponent[]): SchemaComponent[] {
+export function inOrder(components: readonly SchemaComponentStatus[]): SchemaComponentStatus[] {
   const once = new Map(components.map((one) => [`${one.kind} ${one.id} ${one.status} ${one.reason}`, one]))
-  const weight = (one: SchemaComponent) => (one.status === 'ok' ? 1 : 0)
+  const weight = (one: SchemaComponentStatus) => (one.status === 'ok' ? 1 : 0)
   return [...once.values()].sort((left, right) => weight(left) - weight(right) || left.kind.localeCompare(right.kind) || left.id.localeCompare(right.id))
 }

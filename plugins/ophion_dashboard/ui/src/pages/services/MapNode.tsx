@@ -1,14 +1,14 @@
 import { Handle, Position, type NodeProps, type Node } from '@xyflow/react'
 import { Link } from '@tanstack/react-router'
 import { CircleAlert, CircleCheck, CircleDashed, TriangleAlert } from 'lucide-react'
-import type { SchemaNode } from '@/api/client'
+import type { SchemaServiceNode } from '@/api/client'
 import { percent, rate } from '@/lib/format'
 import { ms } from './columns'
 import { healthOf, healthText, type Health } from './health'
 import { KindIcon } from './KindIcon'
 
 export interface MapNodeData extends Record<string, unknown> {
-  node: SchemaNode
+  node: SchemaServiceNode
   dimmed: boolean
   middle: boolean
   /** Callers stand above, not on the left. */
@@ -40,7 +40,7 @@ export function MapNode({ data }: NodeProps<Node<MapNodeData, 'service'>>) {
   )
 }
 
-function Name({ node }: { node: SchemaNode }) {
+function Name({ node }: { node: SchemaServiceNode }) {
   const title = `${node.name}: ${rate(node.rate)}, ${percent(node.error_rate)} errors, 95th percentile ${ms(node.p95_ms)}`
   return node.kind === 'service' ? (
     <Link to="/services/$name" params={{ name: node.name }} className="grow ellipsis map-name nodrag" title={title}>

@@ -1,5 +1,5 @@
 import { useMemo } from 'react'
-import type { SchemaEdge } from '@/api/client'
+import type { SchemaServiceEdge } from '@/api/client'
 import { DataTable, type Column } from '@/components/DataTable'
 import { Empty } from '@/components/States'
 import { count, rate } from '@/lib/format'
@@ -9,7 +9,7 @@ import { PeerName } from './Neighbours'
 
 /** The calls of the map as a table. */
 export function MapTable({ graph, find }: { graph: Graph; find: string }) {
-  const columns = useMemo<Column<SchemaEdge>[]>(() => {
+  const columns = useMemo<Column<SchemaServiceEdge>[]>(() => {
     const nodes = new Map(graph.nodes.map((node) => [node.name, node]))
     return [
       { id: 'caller', header: 'Caller', sort: (edge) => edge.caller, cell: (edge) => <PeerName name={edge.caller} node={nodes.get(edge.caller)} /> },

@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
-import type { SchemaEdge, SchemaNode, SchemaServiceMap } from '@/api/client'
+import type { SchemaServiceEdge, SchemaServiceNode, SchemaServiceMap } from '@/api/client'
 import { DataTable, type Column } from '@/components/DataTable'
 import { Panel } from '@/components/Panel'
 import { Empty, Loaded } from '@/components/States'
@@ -31,12 +31,12 @@ export function Neighbours({ name }: { name: string }) {
 interface CallsProps {
   label: string
   side: 'caller' | 'callee'
-  edges: readonly SchemaEdge[]
+  edges: readonly SchemaServiceEdge[]
   map: SchemaServiceMap
 }
 
 function Calls({ label, side, edges, map }: CallsProps) {
-  const columns = useMemo<Column<SchemaEdge>[]>(() => {
+  const columns = useMemo<Column<SchemaServiceEdge>[]>(() => {
     const nodes = new Map(map.nodes.map((node) => [node.name, node]))
     return [
       { id: 'name', header: 'Name', sort: (edge) => edge[side], cell: (edge) => <PeerName name={edge[side]} node={nodes.get(edge[side])} /> },
@@ -50,7 +50,7 @@ function Calls({ label, side, edges, map }: CallsProps) {
 }
 
 /** A service as a link, anything else by its name. */
-export function PeerName({ name, node }: { name: string; node: Pick<SchemaNode, 'kind'> | undefined }) {
+export function PeerName({ name, node }: { name: string; node: Pick<SchemaServiceNode, 'kind'> | undefined }) {
   const kind = node?.kind ?? 'service'
   return (
     <span className="row">

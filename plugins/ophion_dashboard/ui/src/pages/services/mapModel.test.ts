@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import type { SchemaEdge, SchemaNode } from '@/api/client'
+import type { SchemaServiceEdge, SchemaServiceNode } from '@/api/client'
 import { placed } from './mapLayout'
 import { edgeWidth, near, shapeOf, shownPart } from './mapModel'
 
-const node = (name: string, kind: SchemaNode['kind'] = 'service'): SchemaNode => ({ name, kind, system: '', spans: 1, errors: 0, rate: 1, error_rate: 0, p95_ms: 1 })
-const call = (caller: string, callee: string): SchemaEdge => ({ caller, callee, calls: 1, rate: 1, errors: 0, error_rate: 0, p50_ms: 1, p95_ms: 1, p99_ms: 1 })
+const node = (name: string, kind: SchemaServiceNode['kind'] = 'service'): SchemaServiceNode => ({ name, kind, system: '', spans: 1, errors: 0, rate: 1, error_rate: 0, p95_ms: 1 })
+const call = (caller: string, callee: string): SchemaServiceEdge => ({ caller, callee, calls: 1, rate: 1, errors: 0, error_rate: 0, p50_ms: 1, p95_ms: 1, p99_ms: 1 })
 const graph = {
   nodes: [node('web'), node('checkout'), node('payment'), node('db', 'database'), node('alone')],
   edges: [call('web', 'checkout'), call('checkout', 'payment'), call('payment', 'db')],
 }
 const map = { ...graph, sampled_one_in: 1, truncated: false }
-const names = (found: { nodes: readonly SchemaNode[] }) => found.nodes.map((one) => one.name)
+const names = (found: { nodes: readonly SchemaServiceNode[] }) => found.nodes.map((one) => one.name)
 
 describe('what is shown', () => {
   it('is everything, or what is near a service in both directions', () => {

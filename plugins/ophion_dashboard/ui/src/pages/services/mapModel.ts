@@ -1,10 +1,10 @@
 /** The service map as data: what is near a service, and the names by which a layout is kept. */
-import type { SchemaEdge, SchemaNode, SchemaServiceMap } from '@/api/client'
+import type { SchemaServiceEdge, SchemaServiceNode, SchemaServiceMap } from '@/api/client'
 import type { Depth } from './search'
 
 export interface Graph {
-  nodes: readonly SchemaNode[]
-  edges: readonly SchemaEdge[]
+  nodes: readonly SchemaServiceNode[]
+  edges: readonly SchemaServiceEdge[]
 }
 
 /** Return the part of a map that is shown: without peers where `plain`, and around `service` where one is given. */

@@ -1,54 +1,46 @@
 /** The calls of /api/dashboards. */
-import { csrfToken, text } from '@/api/client'
-import type { DashboardModel, DashboardSummary, SavedDashboard, Snapshot, SnapshotSummary, VersionSummary } from './types'
+import { answer, api, csrfToken, text, type SchemaNewSnapshot } from '@/api/client'
+import type { DashboardModel, SavedDashboard } from './types'
 
-type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
+const named = (uid: string) => ({ params: { path: { uid } } })
+const numbered = (uid: string, version: number) => ({ params: { path: { uid, version: String(version) } } })
 
-async function call<T>(method: Method, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const headers: Record<string, string> = { accept: 'application/json' }
-  if (method !== 'GET') headers['x-csrf-token'] = csrfToken()
-  if (body !== undefined) headers['content-type'] = 'application/json'
-  const answer = await text(`/api/dashboards${path}`, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) })
-  return (answer ? JSON.parse(answer) : undefined) as T
-}
+export const listed = (signal?: AbortSignal) => answer(api.GET('/api/dashboards', { signal }))
+export const templates = (signal?: AbortSignal) => answer(api.GET('/api/dashboards/templates', { signal }))
+export const shown = (uid: string, signal?: AbortSignal) => answer(api.GET('/api/dashboards/{uid}', { ...named(uid), signal }))
 
-const one = (uid: string) => `/${encodeURIComponent(uid)}`
+export const created = (dashboard: DashboardModel, message = '') =>
+  answer(api.POST('/api/dashboards', { body: { uid: null, dashboard, message } }))
 
-export const listed = (signal?: AbortSignal) => call<DashboardSummary[]>('GET', '', undefined, signal)
-export const templates = (signal?: AbortSignal) => call<{ name: string; dashboard: DashboardModel }[]>('GET', '/templates', undefined, signal)
-export const shown = (uid: string, signal?: AbortSignal) => call<SavedDashboard>('GET', one(uid), undefined, signal)
-export const created = (dashboard: DashboardModel, message = '') => call<SavedDashboard>('POST', '', { dashboard, message })
-export const changed = (uid: string, version: number, dashboard: DashboardModel, message = '') =>
-  call<SavedDashboard>('PUT', one(uid), { version, dashboard, message })
-export const removed = (uid: string) => call<undefined>('DELETE', one(uid))
-export const versions = (uid: string, signal?: AbortSignal) => call<VersionSummary[]>('GET', `${one(uid)}/versions`, undefined, signal)
+export const changed = (uid: string, since: number, dashboard: DashboardModel, message = '') =>
+  answer(api.PUT('/api/dashboards/{uid}', { ...named(uid), body: { version: since, dashboard, message } }))
+
+export const removed = (uid: string) => answer(api.DELETE('/api/dashboards/{uid}', named(uid)))
+
+export const versions = (uid: string, signal?: AbortSignal) => answer(api.GET('/api/dashboards/{uid}/versions', { ...named(uid), signal }))
+
 export const version = (uid: string, number: number, signal?: AbortSignal) =>
-  call<VersionSummary & { dashboard: DashboardModel }>('GET', `${one(uid)}/versions/${number}`, undefined, signal)
-export const restored = (uid: string, number: number) => call<SavedDashboard>('POST', `${one(uid)}/versions/${number}/restore`)
-export const starred = (uid: string, star: boolean) => call<undefined>(star ? 'PUT' : 'DELETE', `${one(uid)}/star`)
+  answer(api.GET('/api/dashboards/{uid}/versions/{version}', { ...numbered(uid, number), signal }))
 
-export interface NewSnapshot {
-  title: string
-  dashboard: DashboardModel
-  start: string
-  end: string
-  variables: Record<string, string[]>
-  data: Record<string, unknown>
-  expires_in_days: number
-}
+export const restored = (uid: string, number: number) =>
+  answer(api.POST('/api/dashboards/{uid}/versions/{version}/restore', numbered(uid, number)))
 
-export const snapshotMade = (snapshot: NewSnapshot) => call<SnapshotSummary>('POST', '/snapshots', snapshot)
-export const snapshot = (id: string, signal?: AbortSignal) => call<Snapshot>('GET', `/snapshots/${encodeURIComponent(id)}`, undefined, signal)
-export const snapshotRemoved = (id: string) => call<undefined>('DELETE', `/snapshots/${encodeURIComponent(id)}`)
+export const starred = (uid: string, star: boolean) =>
+  answer(star ? api.PUT('/api/dashboards/{uid}/star', named(uid)) : api.DELETE('/api/dashboards/{uid}/star', named(uid)))
+
+export const snapshotMade = (body: SchemaNewSnapshot) => answer(api.POST('/api/dashboards/snapshots', { body }))
+
+export const snapshot = (id: string, signal?: AbortSignal) =>
+  answer(api.GET('/api/dashboards/snapshots/{id}', { params: { path: { id } }, signal }))
 
 /** Return a dashboard's YAML. */
 export function exported(uid: string): Promise<string> {
-  return text(`/api/dashboards${one(uid)}/export`)
+  return text(`/api/dashboards/${encodeURIComponent(uid)}/export`)
 }
 
 /** Save the dashboard of a YAML text; throws ApiError with the lines of what is wrong. */
 export async function imported(yaml: string, overwrite: boolean): Promise<SavedDashboard> {
   const headers = { 'x-csrf-token': csrfToken(), 'content-type': 'application/yaml' }
-  const answer = await text(`/api/dashboards/import${overwrite ? '?overwrite=true' : ''}`, { method: 'POST', headers, body: yaml })
-  return JSON.parse(answer) as SavedDashboard
+  const saved = await text(`/api/dashboards/import${overwrite ? '?overwrite=true' : ''}`, { method: 'POST', headers, body: yaml })
+  return JSON.parse(saved) as SavedDashboard
 }

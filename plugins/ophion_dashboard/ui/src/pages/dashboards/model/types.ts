@@ -1,7 +1,32 @@
 /** A dashboard as the API takes and gives it. */
+import type {
+  SchemaDashboard,
+  SchemaDashboardVariable,
+  SchemaPanel,
+  SchemaPanelLink,
+  SchemaPanelOptions,
+  SchemaPanelPosition,
+  SchemaPanelQuery,
+  SchemaPanelThreshold,
+} from '@/api/client'
 
-export const PANEL_KINDS = ['timeseries', 'stat', 'gauge', 'bar', 'table', 'heatmap', 'logs', 'traces', 'text'] as const
-export type PanelKind = (typeof PANEL_KINDS)[number]
+export type {
+  SchemaDashboardAnswer as SavedDashboard,
+  SchemaDashboardSummary as DashboardSummary,
+  SchemaSnapshotAnswer as Snapshot,
+  SchemaVersionSummary as VersionSummary,
+} from '@/api/client'
+export type DashboardModel = SchemaDashboard
+export type PanelModel = SchemaPanel
+export type PanelKind = PanelModel['kind']
+export type PanelLink = SchemaPanelLink
+export type PanelOptions = SchemaPanelOptions
+export type PanelQuery = SchemaPanelQuery
+export type Position = SchemaPanelPosition
+export type Reduction = PanelOptions['reduce']
+export type Threshold = SchemaPanelThreshold
+export type Variable = SchemaDashboardVariable
+export type VariableKind = Variable['kind']
 
 export const KIND_NAMES: Record<PanelKind, string> = {
   timeseries: 'Time series',
@@ -15,131 +40,9 @@ export const KIND_NAMES: Record<PanelKind, string> = {
   text: 'Text',
 }
 
-export interface Position {
-  x: number
-  y: number
-  w: number
-  h: number
-}
-
-export interface PanelQuery {
-  kind: 'promql' | 'logs' | 'traces'
-  expression: string
-  legend: string
-}
-
-export interface Threshold {
-  /** Null for below all others. */
-  value: number | null
-  color: string
-}
-
-export interface PanelLink {
-  title: string
-  url: string
-}
-
-export const REDUCTIONS = ['last', 'mean', 'min', 'max', 'sum'] as const
-export type Reduction = (typeof REDUCTIONS)[number]
-
-export interface PanelOptions {
-  unit: string
-  decimals: number | null
-  min: number | null
-  max: number | null
-  thresholds: Threshold[]
-  stacking: 'none' | 'normal' | 'percent'
-  fill: number
-  legend: 'hidden' | 'list' | 'table'
-  nulls: 'gap' | 'connect' | 'zero'
-  reduce: Reduction
-  limit: number
-  links: PanelLink[]
-}
-
-export interface PanelModel {
-  id: number
-  title: string
-  description: string
-  kind: PanelKind
-  position: Position
-  queries: PanelQuery[]
-  text: string
-  options: PanelOptions
-  repeat: string | null
-}
-
-export const VARIABLE_KINDS = ['query', 'custom', 'text', 'interval'] as const
-export type VariableKind = (typeof VARIABLE_KINDS)[number]
-
-export interface Variable {
-  name: string
-  label: string
-  kind: VariableKind
-  query: string
-  values: string[]
-  multi: boolean
-  include_all: boolean
-  default: string[]
-}
-
-export interface DashboardModel {
-  title: string
-  description: string
-  tags: string[]
-  folder: string
-  variables: Variable[]
-  time: { from: string; to: string }
-  refresh: string | null
-  panels: PanelModel[]
-}
-
-export interface DashboardSummary {
-  uid: string
-  title: string
-  description: string
-  folder: string
-  tags: string[]
-  panels: number
-  version: number
-  provisioned: boolean
-  file: string
-  starred: boolean
-  created_at: string
-  created_by: string
-  updated_at: string
-  updated_by: string
-}
-
-export interface SavedDashboard extends DashboardSummary {
-  may_edit: boolean
-  may_delete: boolean
-  dashboard: DashboardModel
-}
-
-export interface VersionSummary {
-  version: number
-  message: string
-  saved_at: string
-  saved_by: string
-}
-
-export interface SnapshotSummary {
-  id: string
-  title: string
-  size: number
-  created_at: string
-  created_by: string
-  expires_at: string
-}
-
-export interface Snapshot extends SnapshotSummary {
-  dashboard: DashboardModel
-  start: string
-  end: string
-  variables: Record<string, string[]>
-  data: Record<string, unknown>
-}
+export const PANEL_KINDS = Object.keys(KIND_NAMES) as PanelKind[]
+export const REDUCTIONS = ['last', 'mean', 'min', 'max', 'sum'] as const satisfies readonly Reduction[]
+export const VARIABLE_KINDS = ['query', 'custom', 'text', 'interval'] as const satisfies readonly VariableKind[]
 
 export const COLUMNS = 24
 
