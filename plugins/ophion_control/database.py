@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,6 +116,14 @@ class Database:
         @event.listens_for(engine.sync_engine, "begin")
         def begun(connection: Any) -> None:
             connection.exec_driver_sql(begin)
+
+        # SQLite keeps a closed connection's transaction, and with it the lock, for as long as a statement of it is not
+        # finalized, and the traceback of a cancelled task holds one until it is garbage collected.
+        @event.listens_for(engine.sync_engine, "invalidate")
+        def invalidated(connection: Any, _record: Any, _error: BaseException | None) -> None:
+            # It is closed next, whatever happens here, and a task that is cancelled again is cancelled already.
+            with suppress(Exception, asyncio.CancelledError):
+                connection.rollback()
 
         return engine
 

@@ -1,7 +1,10 @@
 """Sessions, migrations and leadership of the control store, on SQLite and on PostgreSQL."""
 
 import asyncio
+import gc
+import itertools
 import os
+import random
 import stat
 from pathlib import Path
 from typing import Any
@@ -126,6 +129,37 @@ async def test_works_on_after_a_cancelled_block(store: ControlStoreExtension, sc
         await asyncio.gather(task, return_exceptions=True)
 
     assert await notes(store) == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_works_on_after_statements_cancelled_at_any_moment(
+    config: dict[str, Any], open_store: OpenStore, scripts: Path, times: int
+) -> None:
+    store = await open_store({**config, "lock_timeout": "2s", "pool_timeout": "4s"})
+    await store.migrate("notes", scripts)
+    moments, numbers = random.Random(7), itertools.count()
+
+    async def write() -> None:
+        async with store.session() as session:
+            await session.execute(text("SELECT text FROM notes_note"))
+            await session.execute(INSERT, {"text": str(next(numbers))})
+
+    async def write_and_give_up() -> None:
+        task = asyncio.create_task(write())
+        for _ in range(times):
+            await asyncio.sleep(moments.random() * 0.004)
+            task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() or task.exception() is None
+
+    # Nothing may depend on what a collection happens to free.
+    gc.disable()
+    try:
+        for _ in range(100):
+            await asyncio.gather(*(write_and_give_up() for _ in range(4)))
+            await notes(store)
+    finally:
+        gc.enable()
 
 
 async def test_a_lost_connection_is_replaced(store: ControlStoreExtension) -> None:
