@@ -37,6 +37,11 @@ class Binder:
         """Return the placeholder of a text; raises BadRequest as `checked_text` does."""
         return self.bind(checked_text(value), "String")
 
+    def one_of(self, column: str, values: Sequence[Any], kind: str) -> str:
+        """Return SQL for a column that has one of some values; those of kind String are texts of a caller."""
+        places = [self.text(value) if kind == "String" else self.bind(value, kind) for value in values]
+        return f"{column} = {places[0]}" if len(places) == 1 else f"{column} IN ({', '.join(places)})"
+
     def time(self, nanoseconds: int) -> str:
         """Return SQL for a time."""
         return f"fromUnixTimestamp64Nano({self.bind(nanoseconds, 'Int64')}, 'UTC')"

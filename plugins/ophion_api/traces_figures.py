@@ -8,7 +8,7 @@ from ophion_api.logs_search import buckets_of
 from ophion_api.sql_parts import Binder, conjunction
 from ophion_api.telemetry_access import TenantStore
 from ophion_api.time_ranges import MINUTE, SECOND, TimeRange, rfc3339
-from ophion_api.traces_filters import is_service_only, span_condition
+from ophion_api.traces_filters import is_service_only, named, span_condition
 from ophion_api.traces_models import SpanFilters, TraceBucket, TraceHistogram
 
 _LONG: Final = 180 * MINUTE
@@ -49,11 +49,7 @@ def _from_spans(binder: Binder, filters: SpanFilters, bounds: TimeRange, step: i
 
 
 def _from_operations(binder: Binder, filters: SpanFilters, bounds: TimeRange, step: int) -> str:
-    parts = [minutes_within(binder, bounds)]
-    if filters.service is not None:
-        parts.append(f"service_name = {binder.text(filters.service)}")
-    if filters.operation is not None:
-        parts.append(f"name = {binder.text(filters.operation)}")
+    parts = [minutes_within(binder, bounds), *named(binder, filters)]
     quantiles = ", ".join(bucket_quantile("merged", quantile) for quantile in (0.5, 0.95, 0.99))
     return (
         f"SELECT bucket, n, failed, [{quantiles}] AS quantiles FROM (SELECT "

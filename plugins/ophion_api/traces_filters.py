@@ -41,15 +41,20 @@ def is_service_only(filters: SpanFilters) -> bool:
     return not others
 
 
+def named(binder: Binder, filters: SpanFilters) -> Iterator[str]:
+    """Return SQL for service and operation, whose columns spans and figures per minute have in common."""
+    if filters.service:
+        yield binder.one_of("service_name", filters.service, "String")
+    if filters.operation:
+        yield binder.one_of("name", filters.operation, "String")
+
+
 def _simple(binder: Binder, filters: SpanFilters) -> Iterator[str]:
-    if filters.service is not None:
-        yield f"service_name = {binder.text(filters.service)}"
-    if filters.operation is not None:
-        yield f"name = {binder.text(filters.operation)}"
-    if filters.kind is not None:
-        yield f"kind = {binder.bind(KINDS.index(filters.kind), 'Int32')}"
-    if filters.status is not None:
-        yield f"status_code = {binder.bind(STATUSES.index(filters.status), 'Int32')}"
+    yield from named(binder, filters)
+    if filters.kind:
+        yield binder.one_of("kind", [KINDS.index(kind) for kind in filters.kind], "Int32")
+    if filters.status:
+        yield binder.one_of("status_code", [STATUSES.index(status) for status in filters.status], "Int32")
     if filters.min_duration is not None:
         yield f"duration >= {binder.bind(duration_ns('min_duration', filters.min_duration), 'Int64')}"
     if filters.max_duration is not None:

@@ -12,7 +12,7 @@ from ophion_api.sql_parts import Binder, conjunction
 from ophion_api.telemetry_access import TenantStore
 from ophion_api.time_ranges import MINUTE, TimeRange, rfc3339
 from ophion_api.traces_figures import minutes_within
-from ophion_api.traces_filters import is_service_only, span_condition
+from ophion_api.traces_filters import is_service_only, named, span_condition
 from ophion_api.traces_models import KINDS, STATUSES, SpanFilters
 
 Facet = Literal["service", "operation", "kind", "status"]
@@ -85,7 +85,7 @@ async def trace_facets(store: TenantStore, filters: TraceFacetsQuery, bounds: Ti
 async def _values(
     store: TenantStore, facet: Facet, filters: TraceFacetsQuery, bounds: TimeRange
 ) -> list[TraceFacetValue]:
-    others = filters.model_copy(update={facet: None})
+    others = filters.model_copy(update={facet: []})
     binder = Binder()
     # The figures per minute know no status.
     if facet != "status" and is_service_only(others) and bounds.nanoseconds >= _LONG:
@@ -102,12 +102,7 @@ async def _values(
 
 
 def _whole_services(binder: Binder, filters: SpanFilters, bounds: TimeRange) -> str:
-    parts = [minutes_within(binder, bounds)]
-    if filters.service is not None:
-        parts.append(f"service_name = {binder.text(filters.service)}")
-    if filters.operation is not None:
-        parts.append(f"name = {binder.text(filters.operation)}")
-    return conjunction(parts)
+    return conjunction([minutes_within(binder, bounds), *named(binder, filters)])
 
 
 def _name(facet: Facet, value: str) -> str | None:

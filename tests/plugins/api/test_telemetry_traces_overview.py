@@ -42,6 +42,15 @@ async def test_facet_keeps_its_other_values_in_sight(shop: Shop) -> None:
     assert counts(facets["status"]) == {"ok": TRACES - FAILED, "error": FAILED}
 
 
+@pytest.mark.parametrize("hours", [1, 12])
+async def test_several_values_of_a_facet_hold_side_by_side(shop: Shop, hours: int) -> None:
+    begin = {"from": str(NOW - hours * 3600 * SECOND)}
+    facets = await shop.get("/api/traces/facets", service=["checkout", "stock"], **begin)
+    assert counts(facets["operation"]) == {"POST /pay": TRACES, "reserve": TRACES}
+    figures = await shop.get("/api/traces/histogram", service=["checkout", "stock"], **begin)
+    assert sum(bucket["spans"] for bucket in figures["buckets"]) == 2 * TRACES
+
+
 async def test_facets_are_as_many_as_asked_for(shop: Shop) -> None:
     facets = await shop.get("/api/traces/facets", limit=1, attr="user=u1")
     assert counts(facets["service"]) == {"web": len([n for n in range(TRACES) if n % 3 == 1])}

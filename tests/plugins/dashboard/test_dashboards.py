@@ -22,6 +22,8 @@ HOST_VARIABLE = {
     "include_all": True,
 }
 
+VALUES = {"Low": 9, "High": 10}
+
 
 def times(dashboard: Dashboard) -> str:
     """Return the search of a URL that shows the time of the data."""
@@ -344,6 +346,45 @@ async def test_tv_mode_shows_nothing_but_panels(open_page: OpenPage, dashboard: 
     await expect(page.get_by_role("banner")).to_have_count(0)
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+
+
+async def test_tv_mode_goes_round_the_starred_dashboards(open_page: OpenPage, dashboard: Dashboard) -> None:
+    first, second = [await save(dashboard, title, [panel(1, f"{title} panel")]) for title in ("Round one", "Round two")]
+    page = await open_page("/dashboards")
+    await page.get_by_role("searchbox", name="Search dashboards").fill("round")
+    for title in ("Round one", "Round two"):
+        star = page.get_by_role("button", name=f"Star {title}")
+        await star.click()
+        await expect(star).to_have_attribute("aria-pressed", "true")
+    await page.clock.install()
+    async with page.expect_response(lambda response: response.url.endswith("/api/dashboards")):
+        await page.goto(f"/dashboards/{first}?tv=true&cycle=60")
+    for uid, title in ((second, "Round two"), (first, "Round one")):
+        await expect(page.get_by_role("region")).to_have_count(1)
+        await page.clock.fast_forward(61_000)
+        await page.wait_for_url(re.compile(rf"/dashboards/{uid}\?.*tv=true"))
+        await expect(region(page, f"{title} panel")).to_be_visible()
+
+
+async def test_a_value_has_the_colour_of_its_threshold_and_a_panel_leads_on(
+    open_page: OpenPage, dashboard: Dashboard
+) -> None:
+    options = {
+        "thresholds": [{"value": None, "color": "green"}, {"value": 10, "color": "red"}],
+        "links": [{"title": "Host", "url": "/hosts/$host"}],
+    }
+    panels = [
+        panel(n, name, "stat", f"vector({value})", options=options) for n, (name, value) in enumerate(VALUES.items(), 1)
+    ]
+    uid = await save(dashboard, "Coloured", panels, variables=[HOST_VARIABLE | {"multi": False, "include_all": False}])
+    page = await open_page(f"/dashboards/{uid}?{times(dashboard)}&var-host={HOSTS[1]}")
+    colours = [
+        await region(page, name).get_by_text(str(value), exact=True).evaluate("(one) => getComputedStyle(one).color")
+        for name, value in VALUES.items()
+    ]
+    assert len(set(colours)) == 2
+    await region(page, "Low").get_by_role("link", name="Host").click()
+    await expect(page.get_by_role("heading", name=HOSTS[1], level=1)).to_be_visible()
 
 
 async def test_phone_shows_panels_below_one_another(open_page: OpenPage, dashboard: Dashboard) -> None:

@@ -28,10 +28,14 @@ def row(page: Page, name: str) -> Locator:
 async def test_finds_the_failed_checkouts_by_facets(open_page: OpenPage) -> None:
     page = await open_page("/traces?from=now-2h")
     filters = page.get_by_role("group", name="Filters", exact=True)
-    await filters.get_by_role("checkbox", name="payment").check()
+    chips = page.get_by_role("list", name="Active filters")
+    for name in ("checkout", "payment"):
+        await filters.get_by_role("group", name="Service").get_by_role("checkbox", name=name).check()
+    either = ["service checkout", "service payment", "Clear all"]
+    await expect(chips.get_by_role("listitem")).to_have_text(either)
+    await chips.get_by_role("button", name="Remove the filter service checkout").click()
     await filters.get_by_role("checkbox", name="error").check()
 
-    chips = page.get_by_role("list", name="Active filters")
     await expect(chips.get_by_role("listitem")).to_have_text(["service payment", "status error", "Clear all"])
     await expect(page.get_by_role("link", name="POST /checkout").first).to_be_visible()
     await expect(page.get_by_role("link", name="GET /products")).to_have_count(0)

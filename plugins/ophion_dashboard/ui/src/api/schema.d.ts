@@ -4646,30 +4646,34 @@ export interface components {
             to: string | number | null;
             /**
              * Service
-             * @description Service of the span.
-             * @default null
-             * @example checkout
+             * @description Service of the span; one of several.
+             * @default []
+             * @example [
+             *       "checkout"
+             *     ]
              */
-            service: string | null;
+            service: string[];
             /**
              * Operation
-             * @description Name of the span.
-             * @default null
-             * @example GET /cart
+             * @description Name of the span; one of several.
+             * @default []
+             * @example [
+             *       "GET /cart"
+             *     ]
              */
-            operation: string | null;
+            operation: string[];
             /**
              * Kind
-             * @description Kind of the span.
-             * @default null
+             * @description Kind of the span; one of several.
+             * @default []
              */
-            kind: ("unspecified" | "internal" | "server" | "client" | "producer" | "consumer") | null;
+            kind: ("unspecified" | "internal" | "server" | "client" | "producer" | "consumer")[];
             /**
              * Status
-             * @description Status of the span.
-             * @default null
+             * @description Status of the span; one of several.
+             * @default []
              */
-            status: ("unset" | "ok" | "error") | null;
+            status: ("unset" | "ok" | "error")[];
             /**
              * Min Duration
              * @description Shortest duration of the span.
@@ -10534,14 +10538,14 @@ export interface operations {
                 from?: string | number;
                 /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
                 to?: string | number;
-                /** @description Service of the span. */
-                service?: string;
-                /** @description Name of the span. */
-                operation?: string;
-                /** @description Kind of the span. */
-                kind?: "unspecified" | "internal" | "server" | "client" | "producer" | "consumer";
-                /** @description Status of the span. */
-                status?: "unset" | "ok" | "error";
+                /** @description Service of the span; one of several. */
+                service?: string[];
+                /** @description Name of the span; one of several. */
+                operation?: string[];
+                /** @description Kind of the span; one of several. */
+                kind?: ("unspecified" | "internal" | "server" | "client" | "producer" | "consumer")[];
+                /** @description Status of the span; one of several. */
+                status?: ("unset" | "ok" | "error")[];
                 /** @description Shortest duration of the span. */
                 min_duration?: string;
                 /** @description Longest duration of the span. */
@@ -10642,14 +10646,14 @@ export interface operations {
                 from?: string | number;
                 /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
                 to?: string | number;
-                /** @description Service of the span. */
-                service?: string;
-                /** @description Name of the span. */
-                operation?: string;
-                /** @description Kind of the span. */
-                kind?: "unspecified" | "internal" | "server" | "client" | "producer" | "consumer";
-                /** @description Status of the span. */
-                status?: "unset" | "ok" | "error";
+                /** @description Service of the span; one of several. */
+                service?: string[];
+                /** @description Name of the span; one of several. */
+                operation?: string[];
+                /** @description Kind of the span; one of several. */
+                kind?: ("unspecified" | "internal" | "server" | "client" | "producer" | "consumer")[];
+                /** @description Status of the span; one of several. */
+                status?: ("unset" | "ok" | "error")[];
                 /** @description Shortest duration of the span. */
                 min_duration?: string;
                 /** @description Longest duration of the span. */
@@ -10742,14 +10746,14 @@ export interface operations {
                 from?: string | number;
                 /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
                 to?: string | number;
-                /** @description Service of the span. */
-                service?: string;
-                /** @description Name of the span. */
-                operation?: string;
-                /** @description Kind of the span. */
-                kind?: "unspecified" | "internal" | "server" | "client" | "producer" | "consumer";
-                /** @description Status of the span. */
-                status?: "unset" | "ok" | "error";
+                /** @description Service of the span; one of several. */
+                service?: string[];
+                /** @description Name of the span; one of several. */
+                operation?: string[];
+                /** @description Kind of the span; one of several. */
+                kind?: ("unspecified" | "internal" | "server" | "client" | "producer" | "consumer")[];
+                /** @description Status of the span; one of several. */
+                status?: ("unset" | "ok" | "error")[];
                 /** @description Shortest duration of the span. */
                 min_duration?: string;
                 /** @description Longest duration of the span. */
@@ -10842,14 +10846,14 @@ export interface operations {
                 from?: string | number;
                 /** @description End, not included: RFC 3339, Unix time in seconds, milliseconds, microseconds or nanoseconds, or relative: `now-1h` (s, m, h, d, w). Now by default. */
                 to?: string | number;
-                /** @description Service of the span. */
-                service?: string;
-                /** @description Name of the span. */
-                operation?: string;
-                /** @description Kind of the span. */
-                kind?: "unspecified" | "internal" | "server" | "client" | "producer" | "consumer";
-                /** @description Status of the span. */
-                status?: "unset" | "ok" | "error";
+                /** @description Service of the span; one of several. */
+                service?: string[];
+                /** @description Name of the span; one of several. */
+                operation?: string[];
+                /** @description Kind of the span; one of several. */
+                kind?: ("unspecified" | "internal" | "server" | "client" | "producer" | "consumer")[];
+                /** @description Status of the span; one of several. */
+                status?: ("unset" | "ok" | "error")[];
                 /** @description Shortest duration of the span. */
                 min_duration?: string;
                 /** @description Longest duration of the span. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { bytes, duration, formatter, percent, short } from './format'
+import { bytes, duration, formatter, isBinary, percent, short } from './format'
 
 describe('short', () => {
   it('keeps three digits', () => {
@@ -12,6 +12,10 @@ describe('short', () => {
 describe('bytes', () => {
   it('counts in powers of 1024', () => {
     expect([0, 512, 2048, 1.5 * 1024 ** 3].map(bytes)).toEqual(['0 B', '512 B', '2 KiB', '1.5 GiB'])
+  })
+
+  it('is what units of bytes are counted in', () => {
+    expect(['By', 'By/s', 'bytes', 's', '', undefined].map(isBinary)).toEqual([true, true, true, false, false, false])
   })
 })
 

@@ -84,6 +84,11 @@ const FORMATTERS: Record<string, (value: number) => string> = {
   '/s': rate,
 }
 
+/** Return whether a unit is written with powers of 1024. */
+export function isBinary(unit = ''): boolean {
+  return /^(By|bytes)(\/s)?$/.test(unit)
+}
+
 /** Return the formatter of a unit; an unknown unit is written behind the number, `{annotations}` are left out. */
 export function formatter(unit = ''): (value: number) => string {
   const known = FORMATTERS[unit]

@@ -38,6 +38,11 @@ export function oneOf<T extends string>(value: unknown, choices: readonly T[]): 
   return choices.find((choice) => choice === text(value))
 }
 
+export function someOf<T extends string>(value: unknown, choices: readonly T[]): T[] | undefined {
+  const known = choices.filter((choice) => list(value)?.includes(choice))
+  return known.length ? known : undefined
+}
+
 export function number(value: unknown): number | undefined {
   const one = text(value)
   const parsed = one === undefined ? Number.NaN : Number(one)

@@ -5,7 +5,7 @@ import type { Range, Zone } from '@/lib/time'
 import { clock } from '@/lib/time'
 import { aligned, stacked as stack, type Drawn, type Line } from './data'
 import { chartOptions } from './options'
-import { drawMarks, drawThresholds, nearestMark } from './marks'
+import { drawMarks, drawMoment, drawThresholds, nearestMark } from './marks'
 
 /** A point of its own above the lines, such as an exemplar. `time` in Unix seconds. */
 export interface Mark {
@@ -31,6 +31,8 @@ interface Props {
   zoom: (start: number, end: number) => void
   thresholds?: readonly { value: number; color: string }[]
   marks?: readonly Mark[]
+  moment?: number
+  binary?: boolean
   onMark?: (mark: Mark) => void
   onPick?: (time: number, line: Line | undefined) => void
 }
@@ -43,7 +45,7 @@ interface Hover {
 
 /** The canvas of a chart, and what stands under the pointer. */
 export function Plot(props: Props) {
-  const { lines, shown, drawn, stacked = false, height, min, max, format, dark, zone, range, marks, thresholds } = props
+  const { lines, shown, drawn, stacked = false, height, min, max, format, dark, zone, range, marks, moment, binary, thresholds } = props
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
   const latest = useRef(props)
@@ -60,11 +62,15 @@ export function Plot(props: Props) {
   useEffect(() => {
     const node = place.current
     if (!node || width < 40) return undefined
-    const look = { dark, zone, drawn, stacked, format, min, max, width, height, range: [range.start / 1000, range.end / 1000] as const }
+    const look = { dark, zone, drawn, stacked, format, binary, min, max, width, height, range: [range.start / 1000, range.end / 1000] as const }
     const ordered = backwards ? lines.toReversed() : lines
     const options = chartOptions(ordered, backwards ? shown.toReversed() : shown, look)
     options.hooks = {
-      draw: [(drawnPlot) => drawThresholds(drawnPlot, thresholds ?? []), (drawnPlot) => drawMarks(drawnPlot, marks ?? [], dark)],
+      draw: [
+        (drawnPlot) => drawThresholds(drawnPlot, thresholds ?? []),
+        (drawnPlot) => drawMoment(drawnPlot, moment, dark),
+        (drawnPlot) => drawMarks(drawnPlot, marks ?? [], dark),
+      ],
       setSelect: [(selected) => zoomTo(selected, latest.current.zoom)],
       setCursor: [(moved) => setHover(hovered(moved))],
     }
@@ -74,7 +80,7 @@ export function Plot(props: Props) {
       created.destroy()
       plot.current = null
     }
-  }, [lines, shown, data, backwards, drawn, stacked, height, min, max, format, dark, zone, range, marks, thresholds, width])
+  }, [lines, shown, data, backwards, drawn, stacked, height, min, max, format, binary, dark, zone, range, marks, moment, thresholds, width])
 
   const click = (event: React.MouseEvent) => {
     const current = plot.current

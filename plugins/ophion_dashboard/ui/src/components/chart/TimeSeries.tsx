@@ -9,7 +9,7 @@ import { PointsTable } from './PointsTable'
 import { useTheme } from '@/shell/theme'
 import { useTime } from '@/shell/time'
 import { seriesColor } from '@/lib/colors'
-import { formatter } from '@/lib/format'
+import { formatter, isBinary } from '@/lib/format'
 import './chart.css'
 
 export interface TimeSeriesProps {
@@ -28,6 +28,8 @@ export interface TimeSeriesProps {
   thresholds?: readonly { value: number; color: string }[]
   marks?: readonly Mark[]
   onMark?: (mark: Mark) => void
+  /** A time through which a vertical line is drawn, in Unix seconds. */
+  moment?: number
   /** A click on the chart at a time (Unix milliseconds); dragging zooms. */
   onPick?: (time: number, line: Line | undefined) => void
 }
@@ -54,7 +56,7 @@ export function TimeSeries(props: TimeSeriesProps) {
       {table ? (
         <PointsTable title={title} lines={lines} format={format} zone={zone} height={height} />
       ) : (
-        <Plot {...props} lines={coloured} drawn={drawn} height={height} shown={shown} format={format} dark={dark} zone={zone} range={range} zoom={zoom} />
+        <Plot {...props} lines={coloured} drawn={drawn} height={height} shown={shown} format={format} binary={isBinary(unit)} dark={dark} zone={zone} range={range} zoom={zoom} />
       )}
       {legend && lines.length > 0 ? <Legend lines={lines} colors={colors} hidden={hidden} setHidden={setHidden} format={format} sums={drawn === 'bars'} /> : null}
     </figure>

@@ -40,6 +40,22 @@ export function drawThresholds(plot: uPlot, thresholds: readonly { value: number
   ctx.restore()
 }
 
+/** Draw a line through a time, in Unix seconds. */
+export function drawMoment(plot: uPlot, moment: number | undefined, dark: boolean): void {
+  if (moment === undefined) return
+  const { ctx, bbox } = plot
+  const x = plot.valToPos(moment, 'x', true)
+  if (x < bbox.left || x > bbox.left + bbox.width) return
+  ctx.save()
+  ctx.lineWidth = 1.5 * devicePixelRatio
+  ctx.strokeStyle = dark ? '#e6d04f' : '#8a6d00'
+  ctx.beginPath()
+  ctx.moveTo(x, bbox.top)
+  ctx.lineTo(x, bbox.top + bbox.height)
+  ctx.stroke()
+  ctx.restore()
+}
+
 /** Return the mark within reach of a point in CSS pixels of the plot area. */
 export function nearestMark(plot: uPlot, marks: readonly Mark[], x: number, y: number): Mark | undefined {
   let best: Mark | undefined

@@ -9,6 +9,8 @@ export interface Look {
   drawn: Drawn
   stacked: boolean
   format: (value: number) => string
+  /** The axis goes in steps of powers of two, as bytes are written. */
+  binary?: boolean
   min?: number
   max?: number
   width: number
@@ -16,6 +18,7 @@ export interface Look {
   range: readonly [number, number]
 }
 
+const BINARY_STEPS = Array.from({ length: 60 }, (_, power) => 2 ** power)
 const AXIS_FONT = '11px system-ui, sans-serif'
 const SYNC = 'ophion'
 
@@ -51,6 +54,7 @@ export function chartOptions(lines: readonly Line[], shown: readonly boolean[], 
         ticks: { show: false },
         size: (plot, values) => Math.max(34, 14 + Math.max(0, ...(values ?? []).map((one) => plot.ctx.measureText(one).width / devicePixelRatio))),
         values: (_plot, values) => values.map(look.format),
+        incrs: look.binary ? BINARY_STEPS : undefined,
         space: 32,
       },
     ],

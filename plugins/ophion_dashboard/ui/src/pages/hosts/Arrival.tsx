@@ -7,7 +7,7 @@ export function Arrival({ at }: { at: number | undefined }) {
   return at === undefined ? null : (
     <div className="notice" role="note">
       <span>
-        <span aria-hidden>◆ </span>marks <b>{clock(at, zone, 3)}</b>, the time you came from.
+        The line in the charts is at <b>{clock(at, zone, 3)}</b>, the time you came from.
       </span>
     </div>
   )

@@ -5,7 +5,7 @@ import { TimeSeries } from '@/components/chart/TimeSeries'
 import type { Drawn, Line } from '@/components/chart/data'
 import { Panel } from '@/components/Panel'
 import { Empty, Loaded } from '@/components/States'
-import { valueAt, type Query } from './promql'
+import type { Query } from './promql'
 import { usePromql } from './usePromql'
 
 export interface Metrics {
@@ -31,7 +31,6 @@ export function MetricPanel({ metrics, at, className }: { metrics: Metrics; at?:
   const found = usePromql([title], queries)
   const data = found.data
   const lines = useMemo(() => (data && change ? change(data) : (data ?? [])), [data, change])
-  const marks = useMemo(() => (at === undefined ? undefined : marksAt(lines, at / 1000)), [lines, at])
   const texts = queries(60).map((one) => one.query)
   return (
     <Panel
@@ -44,15 +43,8 @@ export function MetricPanel({ metrics, at, className }: { metrics: Metrics; at?:
       }
     >
       <Loaded query={found} height={HEIGHT + 26} isEmpty={(all) => all.length === 0} empty={<Empty title="No data">{empty}</Empty>}>
-        {() => <TimeSeries title={title} lines={lines} unit={unit} height={HEIGHT} marks={marks} {...look} />}
+        {() => <TimeSeries title={title} lines={lines} unit={unit} height={HEIGHT} moment={at === undefined ? undefined : at / 1000} {...look} />}
       </Loaded>
     </Panel>
   )
-}
-
-function marksAt(lines: readonly Line[], time: number) {
-  return lines.slice(0, 1).flatMap((line) => {
-    const value = valueAt(line, time)
-    return value === undefined ? [] : [{ key: `at ${line.key}`, time, value, label: 'the time you came from' }]
-  })
 }

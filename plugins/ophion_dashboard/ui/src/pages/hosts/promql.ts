@@ -66,13 +66,3 @@ export function mirrored(line: Line): Line {
 export function eitherWay(perSecond: number): string {
   return `${bytes(Math.abs(perSecond))}/s`
 }
-
-/** Return the value of a line at a time (Unix seconds), of the point before it. */
-export function valueAt(line: Line, time: number): number | undefined {
-  let found: number | undefined
-  for (const [at, one] of line.points) {
-    if (at > time) break
-    found = one === null || !Number.isFinite(one) ? undefined : one
-  }
-  return found
-}

@@ -47,8 +47,13 @@ function Group({ group, open, insert }: { group: MetricGroup; open: boolean; ins
   const [wanted, setWanted] = useState<boolean | undefined>()
   const isOpen = wanted ?? open
   return (
-    <details open={isOpen} onToggle={(event) => event.currentTarget.open !== isOpen && setWanted(event.currentTarget.open)}>
-      <summary>
+    <details open={isOpen}>
+      <summary
+        onClick={(event) => {
+          event.preventDefault()
+          setWanted(!isOpen)
+        }}
+      >
         {group.name} <span className="faint">{group.metrics.length}</span>
       </summary>
       {isOpen ? (

@@ -41,11 +41,12 @@ export function useMap(service: string | undefined, peers: boolean) {
   })
 }
 
-export function useTraces(service: string, more: { status?: 'error'; sort?: 'newest' | 'longest'; kind?: 'server' }) {
+export function useTraces(service: string, { status, kind, sort }: { status?: 'error'; sort?: 'newest' | 'longest'; kind?: 'server' }) {
   const bounds = useBounds()
+  const query = { ...bounds, service: [service], status: status && [status], kind: kind && [kind], sort, limit: 8 }
   return useQuery({
-    queryKey: ['traces of a service', service, more, bounds],
-    queryFn: ({ signal }) => answer(api.GET('/api/traces', { params: { query: { ...bounds, service, ...more, limit: 8 } }, signal })).then((page) => (page as SchemaTracePage).traces),
+    queryKey: ['traces of a service', query],
+    queryFn: ({ signal }) => answer(api.GET('/api/traces', { params: { query }, signal })).then((page) => (page as SchemaTracePage).traces),
   })
 }
 

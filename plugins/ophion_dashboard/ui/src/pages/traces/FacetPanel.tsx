@@ -5,6 +5,7 @@ import { FacetGroup, type FacetValue } from '@/components/Facets'
 import { Toggle } from '@/components/Button'
 import { SearchField } from '@/components/Field'
 import { DurationFields } from './DurationFields'
+import { without } from './filters'
 import type { TracesSearch } from './search'
 
 interface Props {
@@ -44,7 +45,13 @@ export function FacetPanel({ facets, search, change }: Props) {
           <SearchField label="Text in the logs of the trace" placeholder="timeout" value={search.log_text ?? ''} set={setLogs} />
         </div>
         {TITLES.map(([name, title]) => (
-          <Facet key={name} title={title} values={facets?.[name] ?? []} value={search[name]} set={(value) => change({ [name]: value, ...(name === 'service' ? { operation: undefined } : {}) })} />
+          <Facet
+            key={name}
+            title={title}
+            values={facets?.[name] ?? []}
+            chosen={search[name] ?? []}
+            set={(values) => change({ [name]: values, ...(name === 'service' ? { operation: undefined } : {}) })}
+          />
         ))}
       </div>
     </div>
@@ -54,19 +61,20 @@ export function FacetPanel({ facets, search, change }: Props) {
 interface FacetProps {
   title: string
   values: SchemaTraceFacets['service']
-  value: string | undefined
-  set: (value: string | undefined) => void
+  chosen: readonly string[]
+  set: (values: string[] | undefined) => void
 }
 
-function Facet({ title, values, value, set }: FacetProps) {
+function Facet({ title, values, chosen, set }: FacetProps) {
   const [all, setAll] = useState(false)
   const known: FacetValue[] = values.map((one) => ({ value: one.value, count: one.spans, name: one.value || '(none)' }))
-  if (value !== undefined && !known.some((one) => one.value === value)) known.unshift({ value, count: 0 })
-  const shown = all ? known : known.filter((one, at) => at < SHORT || one.value === value)
+  for (const value of chosen) if (!known.some((one) => one.value === value)) known.unshift({ value, count: 0 })
+  const shown = all ? known : known.filter((one, at) => at < SHORT || chosen.includes(one.value))
+  const toggle = (value: string) => set(chosen.includes(value) ? without(chosen, value) : [...chosen, value])
   if (!known.length) return null
   return (
     <div>
-      <FacetGroup title={title} values={shown} selected={value === undefined ? [] : [value]} toggle={(next) => set(next === value ? undefined : next)} />
+      <FacetGroup title={title} values={shown} selected={chosen} toggle={toggle} />
       {known.length > SHORT ? (
         <button type="button" className="traces-more" onClick={() => setAll(!all)}>
           {all ? 'Fewer' : `${known.length - SHORT} more`}

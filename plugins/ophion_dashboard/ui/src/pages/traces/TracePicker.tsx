@@ -51,7 +51,7 @@ export function TracePicker({ label, like, choose }: Props) {
 function Alike({ like, choose }: { like: Trace; choose: (traceId: string) => void }) {
   const { range, zone } = useTime()
   const { service, name } = titleOf(like)
-  const wanted = { service, operation: name, from: String(range.start), to: String(range.end), limit: 20 }
+  const wanted = { service: [service], operation: [name], from: String(range.start), to: String(range.end), limit: 20 }
   const query = useQuery({
     queryKey: ['traces', 'alike', wanted],
     queryFn: async ({ signal }) => (await answer(api.GET('/api/traces', { params: { query: wanted }, signal }))) as SchemaTracePage,

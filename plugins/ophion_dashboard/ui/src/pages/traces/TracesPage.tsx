@@ -49,7 +49,7 @@ export default function TracesPage() {
   return (
     <Page title="Traces" actions={<Actions filters={filters} picked={picked} />}>
       <div className="column traces-top">
-        <FilterField service={search.service} add={add} />
+        <FilterField service={search.service?.length === 1 ? search.service[0] : undefined} add={add} />
         <Chips search={search} change={change} />
       </div>
       <div className="traces-page">

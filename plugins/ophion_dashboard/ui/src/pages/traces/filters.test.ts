@@ -7,27 +7,28 @@ import { compareSearch, traceSearch, tracesSearch } from './search'
 
 describe('search of the URL', () => {
   it('reads what it knows and drops the rest', () => {
-    const read = tracesSearch(parseSearch('?service=shop&status=bad&kind=server&attr=a=1&attr=b&root=true&pick=1&pick=2&pick=3&sort=longest'))
-    expect(read).toMatchObject({ service: 'shop', status: undefined, kind: 'server', attr: ['a=1', 'b'], root: true, pick: ['1', '2'], sort: 'longest' })
+    const read = tracesSearch(parseSearch('?service=shop&status=bad&kind=server&kind=client&kind=none&attr=a=1&attr=b&root=true&pick=1&pick=2&pick=3&sort=longest'))
+    expect(read).toMatchObject({ service: ['shop'], status: undefined, kind: ['server', 'client'], attr: ['a=1', 'b'], root: true, pick: ['1', '2'], sort: 'longest' })
     expect(traceSearch(parseSearch('?tab=nothing&span=ab&find=x'))).toEqual({ tab: undefined, span: 'ab', find: 'x', view: undefined })
     expect(compareSearch(parseSearch('?a=1&b=2'))).toEqual({ a: '1', b: '2' })
   })
 })
 
 describe('filters', () => {
-  const search = { service: 'shop', attr: ['a=1', 'b>2'], root: true as const, sort: 'longest' as const, pick: ['x'] }
+  const search = { service: ['shop', 'till'], attr: ['a=1', 'b>2'], root: true as const, sort: 'longest' as const, pick: ['x'] }
 
   it('makes a chip of each, which removes it alone', () => {
     const chips = chipsOf(search)
-    expect(chips.map((chip) => chip.text)).toEqual(['service shop', 'root spans only', 'a=1', 'b>2'])
-    expect({ ...search, ...chips[2]?.remove }.attr).toEqual(['b>2'])
+    expect(chips.map((chip) => chip.text)).toEqual(['service shop', 'service till', 'root spans only', 'a=1', 'b>2'])
+    expect({ ...search, ...chips[0]?.remove }.service).toEqual(['till'])
+    expect({ ...search, ...chips[3]?.remove }.attr).toEqual(['b>2'])
     expect(filtersOf(withoutFilters(search))).toEqual({})
     expect(withoutFilters(search).sort).toBe('longest')
   })
 
   it('asks the API for the same, also by curl', () => {
     const query = apiQuery(filtersOf(search), { start: 1, end: 2 }, { format: 'csv' })
-    expect(query).toBe('from=1&to=2&service=shop&root=true&attr=a%3D1&attr=b%3E2&format=csv')
+    expect(query).toBe('from=1&to=2&service=shop&service=till&root=true&attr=a%3D1&attr=b%3E2&format=csv')
     expect(curlOf("http://x/?a='b'")).toBe(`curl -H "Authorization: Bearer $OPHION_API_KEY" 'http://x/?a='\\''b'\\'''`)
   })
 

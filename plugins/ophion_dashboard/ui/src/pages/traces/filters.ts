@@ -22,7 +22,7 @@ export interface Chip {
   remove: Partial<TracesSearch>
 }
 
-const LABELS: Record<Exclude<keyof Filters, 'attr' | 'root'>, string> = {
+const LABELS: Record<Exclude<keyof Filters, 'root'>, string> = {
   service: 'service',
   operation: 'operation',
   status: 'status',
@@ -30,6 +30,7 @@ const LABELS: Record<Exclude<keyof Filters, 'attr' | 'root'>, string> = {
   min_duration: 'at least',
   max_duration: 'at most',
   log_text: 'logs',
+  attr: '',
 }
 
 /** Return the active filters as people read them, each with what removes it from the search. */
@@ -37,15 +38,19 @@ export function chipsOf(search: TracesSearch): Chip[] {
   const chips: Chip[] = []
   for (const name of NAMES) {
     const value = search[name]
-    if (value === undefined || name === 'attr') continue
-    const text = name === 'root' ? 'root spans only' : `${LABELS[name]} ${String(value)}`
-    chips.push({ key: name, text, remove: { [name]: undefined } })
-  }
-  for (const one of search.attr ?? []) {
-    const rest = (search.attr ?? []).filter((other) => other !== one)
-    chips.push({ key: `attr ${one}`, text: one, remove: { attr: rest.length ? rest : undefined } })
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one === undefined) continue
+      const text = name === 'root' ? 'root spans only' : [LABELS[name], one].filter(Boolean).join(' ')
+      chips.push({ key: `${name} ${String(one)}`, text, remove: { [name]: Array.isArray(value) ? without(value, String(one)) : undefined } })
+    }
   }
   return chips
+}
+
+/** Return the values of a filter without one of them; undefined for none. */
+export function without(values: readonly string[] | undefined, one: string): string[] | undefined {
+  const rest = (values ?? []).filter((other) => other !== one)
+  return rest.length ? rest : undefined
 }
 
 /** Return the search string of the API for filters; `more` are further parameters. */

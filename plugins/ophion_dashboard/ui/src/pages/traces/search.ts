@@ -1,4 +1,4 @@
-import { flag, list, oneOf, text, type Search } from '@/lib/search'
+import { flag, list, oneOf, someOf, text, type Search } from '@/lib/search'
 
 export const STATUSES = ['error', 'ok', 'unset'] as const
 export const KINDS = ['server', 'client', 'producer', 'consumer', 'internal'] as const
@@ -7,10 +7,10 @@ export const TABS = ['waterfall', 'flame', 'spans', 'critical', 'logs', 'json'] 
 
 /** Which traces: the names are those of the API's parameters. */
 export interface TracesSearch {
-  service?: string
-  operation?: string
-  status?: (typeof STATUSES)[number]
-  kind?: (typeof KINDS)[number]
+  service?: string[]
+  operation?: string[]
+  status?: (typeof STATUSES)[number][]
+  kind?: (typeof KINDS)[number][]
   /** Durations as people write them: `250ms`, `1.5s`. */
   min_duration?: string
   max_duration?: string
@@ -48,10 +48,10 @@ export function traceSearch(search: Search): TraceSearch {
 
 export function tracesSearch(search: Search): TracesSearch {
   return {
-    service: text(search.service),
-    operation: text(search.operation),
-    status: oneOf(search.status, STATUSES),
-    kind: oneOf(search.kind, KINDS),
+    service: list(search.service),
+    operation: list(search.operation),
+    status: someOf(search.status, STATUSES),
+    kind: someOf(search.kind, KINDS),
     min_duration: text(search.min_duration),
     max_duration: text(search.max_duration),
     root: flag(search.root),
