@@ -17,7 +17,7 @@ from ophion_api.any_values import attribute_columns, attributes_of
 from ophion_api.attributes_routes import days_within
 from ophion_api.container_figures import ContainerFigures, container_figures
 from ophion_api.cursors import decode_cursor, encode_cursor
-from ophion_api.sql_parts import Binder, attribute_text, conjunction
+from ophion_api.sql_parts import Binder, conjunction, string_attribute
 from ophion_api.telemetry_access import Telemetry, TenantStore
 from ophion_api.time_ranges import RangeQuery, TimeRange, rfc3339
 
@@ -161,7 +161,7 @@ class Found:
 async def found_containers(store: TenantStore, bounds: TimeRange) -> list[Found]:
     """Return the containers of a range's days by name and host."""
     binder = Binder()
-    texts = ", ".join(attribute_text(key, column) for column, key in _TEXTS.items())
+    texts = ", ".join(f"{string_attribute(key)} AS {column}" for column, key in _TEXTS.items())
     sql = (
         "SELECT resource_id, toString(service_name) AS service, max(toUnixTimestamp(received)) AS seen, "
         f"{', '.join(f'any({column}) AS {column}' for column in _TEXTS)} FROM (SELECT resource_id, service_name, "

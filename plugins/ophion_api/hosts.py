@@ -13,13 +13,13 @@ from ophion_api.any_values import attribute_columns, attributes_of
 from ophion_api.attributes_routes import days_within
 from ophion_api.cursors import decode_cursor, encode_cursor
 from ophion_api.latest_samples import latest_samples
-from ophion_api.sql_parts import Binder, conjunction, text_of
+from ophion_api.sql_parts import Binder, conjunction, string_attribute
 from ophion_api.telemetry_access import Telemetry, TenantStore
 from ophion_api.time_ranges import MINUTE, RangeQuery, TimeRange, rfc3339
 
 _TAG: Final = "hosts"
 _LATEST: Final = 5 * MINUTE
-HOST_NAME: Final = text_of("attributes['host.name']")
+HOST_NAME: Final = string_attribute("host.name")
 _CPU: Final = "system_cpu_time_seconds_total"
 _MEMORY: Final = "system_memory_usage_bytes"
 _FILES: Final = "system_filesystem_usage_bytes"

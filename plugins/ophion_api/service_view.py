@@ -11,7 +11,7 @@ from ophion_api.attributes_routes import days_within
 from ophion_api.service_errors import FrequentError, frequent_errors
 from ophion_api.service_history import History, TracedRequest, history, longest_requests
 from ophion_api.services import Service, named_service
-from ophion_api.sql_parts import Binder, attribute_text, conjunction
+from ophion_api.sql_parts import Binder, conjunction, string_attribute
 from ophion_api.telemetry_access import Telemetry, TenantStore
 from ophion_api.time_ranges import RangeQuery, TimeRange, rfc3339
 
@@ -80,7 +80,7 @@ async def _instances(store: TenantStore, bounds: TimeRange, name: str) -> list[I
     binder = Binder()
     where = conjunction([days_within(binder, bounds, "toDate(received)"), f"service_name = {binder.text(name)}"])
     texts = ", ".join(
-        attribute_text(key, column)
+        f"{string_attribute(key)} AS {column}"
         for key, column in (
             ("host.name", "host"), ("container.name", "container_name"), ("container.id", "container_id"),
             ("service.version", "version"), ("deployment.environment.name", "environment"),

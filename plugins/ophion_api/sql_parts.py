@@ -97,13 +97,13 @@ def text_of(value: str) -> str:
     )
 
 
-def attribute_text(key: str, column: str) -> str:
-    """Return SQL for the text of an attribute as `column`; "" where it is no text. Neither comes from a caller.
+def string_attribute(key: str) -> str:
+    """Return SQL for the text of an attribute; "" where it is no text. The key does not come from a caller.
 
     Cheaper to plan and to run than `text_of`, for attributes that the semantic conventions define as strings.
     """
     value = f"attributes.values[indexOf(attributes.keys, '{key}')]"
-    return f"if(startsWith({value}, '\\x0A'), {string_of(value)}, '') AS {column}"
+    return f"if(startsWith({value}, '\\x0A'), {string_of(value)}, '')"
 
 
 def string_of(value: str) -> str:
