@@ -281,7 +281,8 @@ def tail_rows(server: Server, page: Page, options: argparse.Namespace) -> Iterat
     page.goto("/logs?live=true&q=service:flood")
     page.get_by_text("Following").wait_for()
     program = [sys.executable, "-m", "benchmarks.dashboard_payloads", f"http://127.0.0.1:{server.http}"]
-    sender = subprocess.Popen([*program, str(LINES_PER_SECOND)], cwd=ROOT, stdin=subprocess.PIPE)
+    command = [*program, str(LINES_PER_SECOND)]
+    sender = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         page.get_by_role("listbox").get_by_role("option").first.wait_for()
         shown = frames(page, options.watch * 1000)

@@ -18,6 +18,8 @@ _LONGEST_NUMBER: Final = 300
 def shown(value: AnyValue, depth: int = 0) -> Any:
     """Return a value as JSON: bytes become `{"base64": ...}`, and what is no JSON number a text."""
     kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return value.string_value
     if kind is None or depth > _DEEPEST:
         return None
     content = getattr(value, kind)

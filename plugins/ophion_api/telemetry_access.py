@@ -31,7 +31,7 @@ class TelemetryConfig(Config):
     )
     tail_max_clients: int = Field(50, ge=1, le=10_000, description="Live tails at the same time.")
     tail_lines_per_second: int = Field(
-        200, ge=1, le=10_000, description="Most log records a second in one live tail; it says how many it left out."
+        2000, ge=1, le=10_000, description="Most log records a second in one live tail; it says how many it left out."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -156,45 +157,51 @@ class TraceHistogram(BaseModel):
     buckets: list[TraceBucket] = Field(description="All buckets of the range, empty ones included.")
 
 
-class SpanEvent(BaseModel):
+# A large trace has tens of thousands of these: made from the store, they need no validation.
+
+
+@dataclass(slots=True)
+class SpanEvent:
     """An event of a span."""
 
-    name: str = Field(description="Name.")
-    offset_ms: float = Field(description="From the start of the trace.")
-    attributes: dict[str, Any] = Field(description="Attributes.")
+    name: Annotated[str, Field(description="Name.")]
+    offset_ms: Annotated[float, Field(description="From the start of the trace.")]
+    attributes: Annotated[dict[str, Any], Field(description="Attributes.")]
 
 
-class SpanLink(BaseModel):
+@dataclass(slots=True)
+class SpanLink:
     """A link to another span."""
 
-    trace_id: str = Field(description="Trace of the other span.")
-    span_id: str = Field(description="The other span.")
-    trace_state: str = Field(description="W3C trace state.")
-    attributes: dict[str, Any] = Field(description="Attributes.")
+    trace_id: Annotated[str, Field(description="Trace of the other span.")]
+    span_id: Annotated[str, Field(description="The other span.")]
+    trace_state: Annotated[str, Field(description="W3C trace state.")]
+    attributes: Annotated[dict[str, Any], Field(description="Attributes.")]
 
 
-class SpanView(BaseModel):
+@dataclass(slots=True)
+class SpanView:
     """A span of a trace."""
 
-    span_id: str = Field(description="Id in hexadecimal.")
-    parent_span_id: str = Field(description="Parent; empty for the root.")
-    name: str = Field(description="Operation.")
-    service: str = Field(description="service.name of the resource.")
-    kind: SpanKind = Field(description="Kind.")
-    status: SpanStatus = Field(description="Status.")
-    status_message: str = Field(description="Why it failed.")
-    offset_ms: float = Field(description="Start, from the start of the trace.")
-    duration_ms: float = Field(description="Duration.")
-    self_ms: float = Field(description="Time in which none of its children ran.")
-    critical_ms: float = Field(
-        description="Its part in the critical path, which is what the trace's duration is made of."
-    )
-    trace_state: str = Field(description="W3C trace state.")
-    attributes: dict[str, Any] = Field(description="Attributes.")
-    events: list[SpanEvent] = Field(description="Events.")
-    links: list[SpanLink] = Field(description="Links.")
-    resource: int = Field(description="Index in `resources`.")
-    scope: int = Field(description="Index in `scopes`.")
+    span_id: Annotated[str, Field(description="Id in hexadecimal.")]
+    parent_span_id: Annotated[str, Field(description="Parent; empty for the root.")]
+    name: Annotated[str, Field(description="Operation.")]
+    service: Annotated[str, Field(description="service.name of the resource.")]
+    kind: Annotated[SpanKind, Field(description="Kind.")]
+    status: Annotated[SpanStatus, Field(description="Status.")]
+    status_message: Annotated[str, Field(description="Why it failed.")]
+    offset_ms: Annotated[float, Field(description="Start, from the start of the trace.")]
+    duration_ms: Annotated[float, Field(description="Duration.")]
+    self_ms: Annotated[float, Field(description="Time in which none of its children ran.")]
+    critical_ms: Annotated[
+        float, Field(description="Its part in the critical path, which the trace's duration is made of.")
+    ]
+    trace_state: Annotated[str, Field(description="W3C trace state.")]
+    attributes: Annotated[dict[str, Any], Field(description="Attributes.")]
+    events: Annotated[list[SpanEvent], Field(description="Events.")]
+    links: Annotated[list[SpanLink], Field(description="Links.")]
+    resource: Annotated[int, Field(description="Index in `resources`.")]
+    scope: Annotated[int, Field(description="Index in `scopes`.")]
 
 
 class ResourceView(BaseModel):

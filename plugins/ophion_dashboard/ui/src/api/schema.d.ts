@@ -4196,7 +4196,7 @@ export interface components {
             self_ms: number;
             /**
              * Critical Ms
-             * @description Its part in the critical path, which is what the trace's duration is made of.
+             * @description Its part in the critical path, which the trace's duration is made of.
              */
             critical_ms: number;
             /**

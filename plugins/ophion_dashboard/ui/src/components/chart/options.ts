@@ -19,6 +19,8 @@ export interface Look {
 }
 
 const BINARY_STEPS = Array.from({ length: 60 }, (_, power) => 2 ** power)
+/** Fading all lines but the one under the pointer draws every point again. */
+const MOST_FADED = 20_000
 const AXIS_FONT = '11px system-ui, sans-serif'
 const SYNC = 'ophion'
 
@@ -31,7 +33,7 @@ export function chartOptions(lines: readonly Line[], shown: readonly boolean[], 
     padding: [8, 8, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: SYNC }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, focus: { prox: 24 } },
-    focus: { alpha: 0.35 },
+    focus: { alpha: lines.reduce((sum, line) => sum + line.points.length, 0) > MOST_FADED ? 1 : 0.35 },
     tzDate: look.zone === 'utc' ? (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC') : undefined,
     scales: {
       x: { range: [look.range[0], look.range[1]] },

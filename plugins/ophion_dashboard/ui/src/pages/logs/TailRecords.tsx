@@ -11,7 +11,10 @@ import { MOST, useTail, type Tail } from './useTail'
 /** Records as they come, the newest at the end; scrolling up holds the list still. */
 export function TailRecords({ filters, search, set, narrow }: ListProps) {
   const tail = useTail(filters, true)
-  const open = useMemo(() => tail.entries.find((entry) => entryKey(entry) === search.record), [tail.entries, search.record])
+  const open = useMemo(
+    () => (search.record === undefined ? undefined : tail.entries.find((entry) => entryKey(entry) === search.record)),
+    [tail.entries, search.record],
+  )
   return (
     <div className="column grow">
       <div className="row wrap" role="status">

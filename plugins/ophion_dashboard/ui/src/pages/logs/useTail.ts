@@ -16,6 +16,8 @@ export interface Tail {
 export const MOST = 5000
 const FLUSH_MS = 200
 const RETRY_MS = 2000
+/** Records that are taken up in one go; a second's worth of them would take longer than a frame. */
+const AT_ONCE = 100
 const OFF: Tail = { entries: [], dropped: 0, state: 'off' }
 
 /** Follow records as they come. Comes back by itself after a lost connection, without gaps and without doubles. */
@@ -95,11 +97,26 @@ async function read(url: string, buffer: Buffer, setTail: SetTail, signal: Abort
   }
   setTail((before) => ({ ...before, state: 'following', problem: undefined }))
   const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream()).getReader()
+  let taken = 0
   for (let next = await events.read(); !next.done; next = await events.read()) {
+    taken += 1
+    if (taken % AT_ONCE === 0) await nextTask()
     const { event, data, id } = next.value
     buffer.lastEventId = id ?? buffer.lastEventId
     if (event === 'log') buffer.add(JSON.parse(data) as Entry)
     else if (event === 'dropped') buffer.drop((JSON.parse(data) as { records: number }).records)
   }
   return undefined
+}
+
+/** Let the page draw before what follows; unlike a timer, it is not held back in a page that is hidden. */
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel()
+    port1.onmessage = () => {
+      port1.close()
+      resolve()
+    }
+    port2.postMessage(null)
+  })
 }
