@@ -23,7 +23,7 @@ run: $(VENV)/.project dashboard  ## validate configs/all-in-one.yaml and run it 
 
 test: $(VENV)/.dev dashboard  ## run the tests
 	@$(BIN)/python hatch_build.py npm test --silent
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev  ## lint, formatting, types, import rules and generated documentation
 	$(BIN)/ruff check .
