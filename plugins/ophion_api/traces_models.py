@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ophion_api.logs_models import FORMAT_HELP, ExportFormat
 from ophion_api.search_terms import LONGEST_QUERY
@@ -17,9 +17,6 @@ STATUSES: tuple[SpanStatus, ...] = ("unset", "ok", "error")
 SpanKind = Literal["unspecified", "internal", "server", "client", "producer", "consumer"]
 KINDS: tuple[SpanKind, ...] = ("unspecified", "internal", "server", "client", "producer", "consumer")
 Name = Annotated[str, Field(max_length=1000)]
-_T = TypeVar("_T")
-# One text may stand for a list of it.
-OneOf = Annotated[list[_T], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
 
 
 class Condition(BaseModel):
@@ -62,14 +59,14 @@ class Group(BaseModel):
 class SpanFilters(RangeQuery):
     """Which spans: a trace matches when one of its spans meets everything at once."""
 
-    service: OneOf[Name] = Field(
+    service: list[Name] = Field(
         [], max_length=20, description="Service of the span; one of several.", examples=[["checkout"]]
     )
-    operation: OneOf[Name] = Field(
+    operation: list[Name] = Field(
         [], max_length=20, description="Name of the span; one of several.", examples=[["GET /cart"]]
     )
-    kind: OneOf[SpanKind] = Field([], max_length=20, description="Kind of the span; one of several.")
-    status: OneOf[SpanStatus] = Field([], max_length=20, description="Status of the span; one of several.")
+    kind: list[SpanKind] = Field([], max_length=20, description="Kind of the span; one of several.")
+    status: list[SpanStatus] = Field([], max_length=20, description="Status of the span; one of several.")
     min_duration: str | None = Field(
         None, max_length=30, description="Shortest duration of the span.", examples=["250ms"]
     )

@@ -126,7 +126,7 @@ async def test_finds_what_groups_ask_for(shop: Shop, where: dict[str, Any], expe
 
 
 @pytest.mark.parametrize("sort", ["newest", "longest"])
-@pytest.mark.parametrize("more", [{}, {"status": "error"}, {"service": "web"}])
+@pytest.mark.parametrize("more", [{}, {"status": ["error"]}, {"service": ["web"]}])
 async def test_pages_hold_every_trace_once_and_in_order(shop: Shop, sort: str, more: dict[str, str]) -> None:
     seen: list[int] = []
     cursor: dict[str, str] = {}
@@ -158,7 +158,7 @@ async def test_trace_that_matches_in_several_windows_is_shown_once(shop: Shop) -
         seen: list[int] = []
         cursor: dict[str, str] = {}
         while True:
-            body = {"from": NOW - 86400 * SECOND, "service": "slow", "sort": sort, "limit": 2, **cursor}
+            body = {"from": NOW - 86400 * SECOND, "service": ["slow"], "sort": sort, "limit": 2, **cursor}
             page = await shop.post("/api/traces/search", **body)
             seen += [int(trace["trace_id"][-2:], 16) for trace in page["traces"]]
             assert {trace["spans"] for trace in page["traces"]} == {10}
@@ -303,7 +303,7 @@ async def test_exports_traces(shop: Shop) -> None:
     answer = await shop.server.post(
         "/api/traces/search",
         key="reader",
-        json={"from": NOW - 3600 * SECOND, "to": NOW + SECOND, "service": "web", "limit": 3},
+        json={"from": NOW - 3600 * SECOND, "to": NOW + SECOND, "service": ["web"], "limit": 3},
         headers={"Accept": "text/csv;q=0.9, application/json;q=0.1"},
     )
     lines = answer.text.splitlines()
