@@ -80,7 +80,7 @@ PATHS: dict[str, dict[str, str]] = {
 BODIES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("POST", "/api/logs/query"): [{"query": MARKER}, {"service": SERVICE}, {"trace_id": TRACE_ID, "format": "csv"}],
     ("POST", "/api/traces/search"): [
-        {"service": SERVICE},
+        {"service": [SERVICE]},
         {"where": {"all": [{"attribute": KEY, "op": "exists"}]}},
         {"attr": [f"{KEY}=~{MARKER}"], "format": "ndjson"},
     ],
