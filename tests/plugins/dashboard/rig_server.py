@@ -44,6 +44,8 @@ class Dashboard:
     """When the data was made; the last trace began some seconds before it."""
     tenants: dict[str, str] = field(default_factory=dict)
     """Ingest keys of the tenants that were added."""
+    filled: set[str] = field(default_factory=set)
+    """Tenants whose hostile or large data were sent; a tenant may be there without them."""
 
     @property
     def url(self) -> str:
@@ -107,8 +109,9 @@ class Dashboard:
 
     async def add_hostile(self) -> None:
         """Put hostile telemetry into the tenant `HOSTILE_TENANT`, once."""
-        if rig_hostile.HOSTILE_TENANT in self.tenants:
+        if rig_hostile.HOSTILE_TENANT in self.filled:
             return
+        self.filled.add(rig_hostile.HOSTILE_TENANT)
         await self.add_tenant(rig_hostile.HOSTILE_TENANT)
         for signal, request in rig_hostile.requests(time.time_ns()).items():
             await self.send(signal, request, rig_hostile.HOSTILE_TENANT)
@@ -116,8 +119,9 @@ class Dashboard:
 
     async def add_large(self) -> None:
         """Put the trace of 10,000 spans and the series of 100,000 points into the tenant `LARGE_TENANT`, once."""
-        if LARGE_TENANT in self.tenants:
+        if LARGE_TENANT in self.filled:
             return
+        self.filled.add(LARGE_TENANT)
         await self.add_tenant(LARGE_TENANT)
         now = time.time_ns()
         await self.send("traces", large.large_trace(now), LARGE_TENANT)

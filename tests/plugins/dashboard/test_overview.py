@@ -57,8 +57,7 @@ async def test_opens_a_host_by_keyboard(open_page: OpenPage, dashboard: Dashboar
 
 
 async def test_says_what_to_do_while_nothing_has_come_in(open_page: OpenPage, dashboard: Dashboard) -> None:
-    if "fresh" not in dashboard.tenants:
-        await dashboard.add_tenant("fresh")
+    await dashboard.add_tenant("fresh")
     page = await open_page("/", tenant="fresh")
 
     for way in ("Send from an application", "Instrument a container", "Watch a host"):
