@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from agent_process import eventually
-from benchmarks.schemathesis_run import SETTINGS
+from benchmarks.schemathesis_run import CHECKS, SETTINGS
 from server_process import UNLIMITED, ServerProcess
 from telemetry_sample import logs_request, metrics_request, traces_request
 
@@ -41,7 +41,7 @@ async def fuzz(server: ServerProcess, directory: Path, *more: str) -> str:
     made = await server.administer("key", "create", "fuzzer")
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/api/openapi.json", "--url", server.url),
-        *("--header", f"Authorization: Bearer {made['key']}", "--seed", "1", "--checks", "all", "--workers", "2"),
+        *("--header", f"Authorization: Bearer {made['key']}", "--seed", "1", *CHECKS, "--workers", "2"),
         *("--warnings", "off", "--no-color", "--continue-on-failure", *more),
     ]
     fuzzer = await asyncio.create_subprocess_exec(
