@@ -32,7 +32,7 @@ UNREADY = CONFIG.replace("telemetry.jsonl", "missing/telemetry.jsonl")
 class Host:
     """A root folder to install into, with a service manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, packages: Path | None = None) -> None:
         self.root = folder / "root"
         self.folder = folder
         (self.root / "run/systemd/system").mkdir(parents=True)
@@ -44,6 +44,8 @@ class Host:
         own = {"PATH": f"{tools}:{os.environ['PATH']}", "SERVICE_ROOT": str(self.root), "PYTHON": sys.executable}
         # Compiling on installation takes as long as all the rest, and nothing here is run often enough.
         self.environ = {**os.environ, **own, "PIP_NO_COMPILE": "1"}
+        if packages is not None:
+            self.environ |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages)}
         self.manager = Manager(self.root, "ophion-agent")
         self.configuration = self.root / "etc/ophion-agent/agent.yaml"
 
@@ -101,9 +103,20 @@ def other_version(wheel: Path, version: str, folder: Path, *, broken: bool = Fal
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that an installation asks a package index for, so that it is asked once for all of them."""
+    folder = tmp_path_factory.mktemp("packages")
+    for name in ("agent", "build"):
+        wanted = ["--require-hashes", "--only-binary", ":all:", "-r", str(ROOT / f"requirements/{name}.txt")]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder), *wanted]
+        subprocess.run(command, check=True, capture_output=True, timeout=600)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Iterator[Host]:
     """A host on which the tests of this module do, in order, what an operator does over time."""
-    host = Host(tmp_path_factory.mktemp("host"))
+    host = Host(tmp_path_factory.mktemp("host"), packages)
     yield host
     host.manager.stop()
 
