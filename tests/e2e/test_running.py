@@ -44,6 +44,8 @@ async def test_reload_of_a_bad_configuration_keeps_the_old_one(run_agent: RunAge
     agent.configure({**to_files(port, "old"), "exportres": {}, "processors": {"batch": {"timout": "1s"}}})
     refused = await agent.reload()
     assert refused["event"] == "reload_refused"
+    # Each mistake has a line of its own.
+    await eventually(lambda: len(agent.events("reload_refused")) == 2, "both mistakes in the log")
     problems = " ".join(event["problem"] for event in agent.events("reload_refused"))
     assert "exportres" in problems
     assert "processors.batch.timout" in problems

@@ -28,6 +28,20 @@ from tests.plugins.dashboard.rig_plan import SLOW, TRACES, started_ns, trace_id,
 
 ROOT = Path(__file__).parents[3]
 LARGE_TENANT = "large"
+# Sees the dashboards of the folder `dashboards`; nobody else does.
+FILES_TENANT = "files"
+FILE = """
+format: 1
+uid: kept-in-git
+title: Kept in git
+tags: [git]
+panels:
+  - id: 1
+    title: Hello
+    kind: text
+    position: {x: 0, y: 0, w: 12, h: 4}
+    text: written in a file
+"""
 ROLES = ("viewer", "operator", "admin")
 PASSWORD = "correct horse battery"
 # Rates of this host need two measurements, and a page should not wait for them.
@@ -215,7 +229,12 @@ def _other_build(directory: Path) -> dict[str, str]:
 async def running_dashboard(directory: Path) -> AsyncIterator[Dashboard]:
     """Run a server in a directory, put the shop into it, and stop it at the end."""
     environ = {"DASHBOARD_PORT": str(free_port()), **_other_build(directory)}
-    async with ServerProcess(directory, sets=_SETS, environ=environ) as server:
+    folder = directory / "dashboards"
+    folder.mkdir(parents=True)
+    (folder / "git.yaml").write_text(FILE)
+    files = (f"dashboards_directory={folder}", f"dashboards_tenant={FILES_TENANT}")
+    sets = (*_SETS, *(f"extensions.dashboard.{setting}" for setting in files))
+    async with ServerProcess(directory, sets=sets, environ=environ) as server:
         dashboard = Dashboard(server, time.time_ns())
         async with asyncio.TaskGroup() as group:
             group.create_task(dashboard.play_shop())

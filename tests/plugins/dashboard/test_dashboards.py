@@ -11,7 +11,7 @@ from tests.plugins.dashboard.conftest import OpenPage
 from tests.plugins.dashboard.rig_axe import serious_findings
 from tests.plugins.dashboard.rig_browser import Watch, take_completion
 from tests.plugins.dashboard.rig_plan import HOSTS, REGIONS
-from tests.plugins.dashboard.rig_server import Dashboard
+from tests.plugins.dashboard.rig_server import FILES_TENANT, Dashboard
 
 CPU = 'sum by (host_name) (rate(system_cpu_time_seconds_total{host_name=~"web-.*", state!="idle"}[5m]))'
 HOST_VARIABLE = {
@@ -60,6 +60,43 @@ async def save_on_page(page: Page, title: str = "") -> None:
     if title:
         await dialog.get_by_role("textbox", name="Title").fill(title)
     await dialog.get_by_role("button", name="Save", exact=True).click()
+
+
+async def test_one_of_a_file_is_shown_and_copied_but_not_changed(open_page: OpenPage, dashboard: Dashboard) -> None:
+    await dashboard.add_tenant(FILES_TENANT)
+    page = await open_page("/dashboards", role="operator", tenant=FILES_TENANT)
+    row = page.get_by_role("row", name="Kept in git")
+    await expect(row).to_contain_text("file")
+    await row.click()
+    await expect(page.get_by_text("from the file git.yaml: change it there")).to_be_visible()
+    await expect(page.get_by_text("written in a file")).to_be_visible()
+    await expect(page.get_by_role("button", name="Edit", exact=True)).to_have_count(0)
+    assert await serious_findings(page, within="main") == []
+
+    await page.get_by_role("button", name="More", exact=True).click()
+    await page.get_by_role("menuitem", name="Make a copy").click()
+    await expect(page.get_by_role("heading", name="Copy of Kept in git", level=1)).to_be_visible()
+    await expect(page.get_by_text("not saved yet")).to_be_visible()
+    await expect(page.get_by_text("written in a file")).to_be_visible()
+    await save_on_page(page, "Our own")
+
+    await expect(page.get_by_role("heading", name="Our own", level=1)).to_be_visible()
+    await expect(page.get_by_text("written in a file")).to_be_visible()
+    await expect(page).not_to_have_url(re.compile("copy="))
+    await expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
+
+
+async def test_an_older_version_is_copied_as_it_was(open_page: OpenPage, dashboard: Dashboard) -> None:
+    uid = await save(dashboard, "Before", [panel(1, "First")])
+    changed = {"version": 1, "dashboard": {"title": "After", "panels": [panel(1, "Second")]}}
+    await dashboard.server.ask("PUT", f"/api/dashboards/{uid}", changed)
+    page = await open_page(f"/dashboards/{uid}?version=1", role="operator")
+
+    await page.get_by_role("button", name="More", exact=True).click()
+    await page.get_by_role("menuitem", name="Make a copy").click()
+
+    await expect(page.get_by_role("heading", name="Copy of Before", level=1)).to_be_visible()
+    await expect(region(page, "First")).to_be_visible()
 
 
 async def test_starts_from_a_template_and_is_saved(open_page: OpenPage, dashboard: Dashboard) -> None:
@@ -225,8 +262,8 @@ async def test_variables_stand_in_the_url_and_repeat_panels(open_page: OpenPage,
         await expect(region(page, f"Only {host}")).to_be_visible()
 
 
-async def test_two_who_save_at_once_are_told(open_page: OpenPage, dashboard: Dashboard, watch: Watch) -> None:
-    uid = await save(dashboard, "Contested", [panel(1, "First")])
+async def conflict_of(open_page: OpenPage, dashboard: Dashboard, watch: Watch, uid: str) -> tuple[Page, Locator]:
+    """Save over what somebody else saved; return the page and what it says of that."""
     watch.allow(f"refused: 409 PUT /api/dashboards/{uid}")
     page = await open_page(f"/dashboards/{uid}?{times(dashboard)}&edit=true", role="operator")
     await page.get_by_role("button", name="Move or resize First").press("Shift+ArrowDown")
@@ -237,6 +274,24 @@ async def test_two_who_save_at_once_are_told(open_page: OpenPage, dashboard: Das
     await save_on_page(page, "Mine")
     conflict = page.get_by_role("dialog").get_by_role("alert")
     await expect(conflict).to_contain_text("Somebody else saved")
+    return page, conflict
+
+
+async def test_who_saves_too_late_may_save_another(open_page: OpenPage, dashboard: Dashboard, watch: Watch) -> None:
+    uid = await save(dashboard, "Contested too", [panel(1, "First")])
+    page, conflict = await conflict_of(open_page, dashboard, watch, uid)
+
+    await conflict.get_by_role("button", name="Save mine as another").click()
+
+    await expect(page.get_by_role("heading", name="Mine", level=1)).to_be_visible()
+    await expect(page).not_to_have_url(re.compile(uid))
+    assert (await saved(dashboard, uid))["dashboard"]["title"] == "Theirs"
+
+
+async def test_two_who_save_at_once_are_told(open_page: OpenPage, dashboard: Dashboard, watch: Watch) -> None:
+    uid = await save(dashboard, "Contested", [panel(1, "First")])
+    page, conflict = await conflict_of(open_page, dashboard, watch, uid)
+
     await conflict.get_by_role("button", name="Overwrite with mine").click()
     await expect(page.get_by_role("heading", name="Mine", level=1)).to_be_visible()
     assert (await saved(dashboard, uid))["version"] == 3

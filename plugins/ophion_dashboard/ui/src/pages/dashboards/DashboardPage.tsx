@@ -7,7 +7,7 @@ import { useSession } from '@/shell/session'
 import './dashboards.css'
 import { shown, templates, version } from './model/api'
 import { refreshSeconds, toUrl } from './model/time'
-import { NO_DASHBOARD, type DashboardModel, type SavedDashboard } from './model/types'
+import { MOST_TITLE, NO_DASHBOARD, type DashboardModel, type SavedDashboard } from './model/types'
 import { OpenDashboard } from './OpenDashboard'
 import type { DashboardSearch } from './search'
 
@@ -15,7 +15,8 @@ import type { DashboardSearch } from './search'
 export default function DashboardPage() {
   const { uid } = useParams({ from: '/dashboards/$uid' })
   const search = useSearch({ from: '/dashboards/$uid' }) as DashboardSearch
-  return uid === 'new' ? <NewDashboard template={search.template} /> : <SavedOne uid={uid} number={search.version} />
+  if (uid !== 'new') return <SavedOne uid={uid} number={search.version} />
+  return search.copy ? <Copied uid={search.copy} number={search.version} /> : <NewDashboard template={search.template} />
 }
 
 function NewDashboard({ template }: { template?: string }) {
@@ -30,7 +31,22 @@ function NewDashboard({ template }: { template?: string }) {
   return <Timed key={template ?? ''} saved={null} model={model} mayEdit={may('operate')} />
 }
 
+function Copied({ uid, number }: { uid: string; number?: number }) {
+  const { may } = useSession()
+  const { model, error } = useSaved(uid, number)
+  const copy = useMemo(() => model && { ...model, title: `Copy of ${model.title}`.slice(0, MOST_TITLE) }, [model])
+  if (!copy) return error ? <Broken error={error} /> : <Waiting />
+  return <Timed key={`${uid} ${number ?? ''}`} saved={null} model={copy} mayEdit={may('operate')} />
+}
+
 function SavedOne({ uid, number }: { uid: string; number?: number }) {
+  const { saved, model, error } = useSaved(uid, number)
+  if (!saved || !model) return error ? <Broken error={error} /> : <Waiting />
+  return <Timed key={`${uid} ${number ?? ''}`} saved={saved} model={model} older={number} mayEdit={saved.may_edit && number === undefined} />
+}
+
+/** A saved dashboard, and what it says; with a number: what that version said. */
+function useSaved(uid: string, number: number | undefined) {
   const known = useQuery({ queryKey: ['dashboard', uid], queryFn: ({ signal }) => shown(uid, signal), staleTime: 30_000, placeholderData: undefined })
   const older = useQuery({
     queryKey: ['dashboard', uid, 'version', number],
@@ -39,19 +55,8 @@ function SavedOne({ uid, number }: { uid: string; number?: number }) {
     staleTime: Infinity,
     placeholderData: undefined,
   })
-  const error = known.error ?? older.error
-  if (error && !known.data) return <Broken error={error} />
-  if (!known.data || (number !== undefined && !older.data)) return older.error ? <Broken error={older.error} /> : <Waiting />
-  const isOlder = number !== undefined && older.data !== undefined
-  return (
-    <Timed
-      key={`${uid} ${isOlder ? number : ''}`}
-      saved={known.data}
-      model={isOlder ? older.data.dashboard : known.data.dashboard}
-      older={isOlder ? number : undefined}
-      mayEdit={known.data.may_edit && !isOlder}
-    />
-  )
+  const model: DashboardModel | undefined = number === undefined ? known.data?.dashboard : older.data?.dashboard
+  return { saved: known.data, model, error: known.error ?? older.error }
 }
 
 export interface OpenProps {

@@ -6,6 +6,7 @@ import { Button, IconButton, Toggle } from '@/components/Button'
 import { Confirm } from '@/components/Dialog'
 import { Menu } from '@/components/Menu'
 import { useSay } from '@/components/Toasts'
+import { useSession } from '@/shell/session'
 import { download } from '@/pages/metrics/export'
 import { exported, removed, starred } from './model/api'
 import type { Shown } from './model/repeat'
@@ -33,6 +34,8 @@ export function ViewActions({ saved, draft, older, mayEdit, shown, variables, ed
   const [asked, setAsked] = useState<Asked>()
   const navigate = useNavigate()
   const say = useSay()
+  const { may } = useSession()
+  const copy = (uid: string) => void navigate({ to: '/dashboards/$uid', params: { uid: 'new' }, search: ((before: object) => ({ ...before, copy: uid })) as never })
   const tv = () => {
     // Browsers allow it only in answer to a key or a click; without it the page fills its window.
     document.documentElement.requestFullscreen().catch(() => undefined)
@@ -47,6 +50,7 @@ export function ViewActions({ saved, draft, older, mayEdit, shown, variables, ed
           { id: 'yaml', name: 'Export YAML', run: () => void save() },
         ]
       : []),
+    ...(saved && may('operate') ? [{ id: 'copy', name: 'Make a copy', run: () => copy(saved.uid) }] : []),
     ...(saved?.may_delete ? [{ id: 'delete', name: 'Delete', run: () => setAsked('delete') }] : []),
   ]
   return (

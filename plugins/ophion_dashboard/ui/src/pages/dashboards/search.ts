@@ -21,7 +21,9 @@ export interface DashboardSearch {
   cycle?: number
   /** A new dashboard begins as this template. */
   template?: string
-  /** An older version, to look at. */
+  /** A new dashboard begins as a copy of the one with this uid. */
+  copy?: string
+  /** An older version, to look at or to copy. */
   version?: number
   [variable: VariableKey]: string[] | undefined
 }
@@ -34,6 +36,7 @@ export function dashboardSearch(search: Search): DashboardSearch {
     tv: flag(search.tv),
     cycle: cycle === undefined ? undefined : Math.min(3600, Math.max(5, cycle)),
     template: text(search.template),
+    copy: text(search.copy),
     version: number(search.version),
     ...Object.fromEntries(variables.map(([key, value]) => [key, list(value)?.slice(0, 200)])),
   }

@@ -67,7 +67,7 @@ function Body({ container, at }: { container: SchemaContainerView; at: number | 
       <Panel title="Now">
         <Tiles container={container} />
       </Panel>
-      <div className="hosts-charts">
+      <div className="grid" style={{ '--least': '400px' } as React.CSSProperties}>
         {metrics.map((one) => (
           <MetricPanel key={one.title} metrics={one} at={at} />
         ))}

@@ -33,7 +33,7 @@ export default function HostPage() {
               {(found) => <Tiles host={found} />}
             </Loaded>
           </Panel>
-          <div className="hosts-charts">
+          <div className="grid" style={{ '--least': '400px' } as React.CSSProperties}>
             {metrics.map((one) => (
               <MetricPanel key={one.title} metrics={one} at={at} />
             ))}

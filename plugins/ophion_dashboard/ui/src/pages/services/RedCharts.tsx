@@ -14,7 +14,7 @@ const HEIGHT = 180
 export function RedCharts({ service }: { service: SchemaServiceView }) {
   const { history, name } = service
   return (
-    <div className="services-charts">
+    <div className="grid" style={{ '--least': '360px' } as React.CSSProperties}>
       <Requests name={name} history={history} />
       <Errors name={name} history={history} />
       <Durations service={service} />

@@ -10,7 +10,7 @@ import { useSay } from '@/components/Toasts'
 import { useTime } from '@/shell/time'
 import { changed, created, shown } from '../model/api'
 import { toFile } from '../model/time'
-import type { DashboardModel, SavedDashboard } from '../model/types'
+import { MOST_TITLE, type DashboardModel, type SavedDashboard } from '../model/types'
 import type { Draft } from '../useDraft'
 
 interface Props {
@@ -18,6 +18,8 @@ interface Props {
   draft: Draft
   saved: SavedDashboard | null
 }
+
+type How = 'save' | 'overwrite' | 'copy'
 
 /** Save a dashboard: its name and place, and what was changed. */
 export default function SaveDialog({ close, draft, saved }: Props) {
@@ -34,27 +36,27 @@ export default function SaveDialog({ close, draft, saved }: Props) {
     say.done(`${answer.title} is saved as version ${answer.version}`)
     draft.discard()
     close()
-    const search = (before: object) => ({ ...before, edit: undefined, template: undefined })
+    const search = (before: object) => ({ ...before, edit: undefined, template: undefined, copy: undefined, version: undefined })
     void navigate({ to: '/dashboards/$uid', params: { uid: answer.uid }, search: search as never, ignoreBlocker: true })
   }
   const work = useMutation({
-    mutationFn: async (overwrite: boolean) => {
+    mutationFn: async (how: How) => {
       const whole: DashboardModel = { ...model, title: model.title.trim(), time: keepsTime ? { from: toFile(from), to: toFile(to) } : model.time }
-      if (!saved) return created(whole, message)
-      const version = overwrite ? (await shown(saved.uid)).version : saved.version
+      if (!saved || how === 'copy') return created(whole, message)
+      const version = how === 'overwrite' ? (await shown(saved.uid)).version : saved.version
       return changed(saved.uid, version, whole, message)
     },
     onSuccess: done,
   })
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    work.mutate(false)
+    work.mutate('save')
   }
   const isConflict = work.error instanceof ApiError && work.error.status === 409 && saved !== null
   return (
     <Dialog title={saved ? 'Save the dashboard' : 'Save the new dashboard'} open close={close}>
       <form className="column" onSubmit={submit}>
-        <TextField label="Title" required maxLength={200} value={model.title} onChange={(event) => setModel({ ...model, title: event.target.value })} autoFocus={!saved} />
+        <TextField label="Title" required maxLength={MOST_TITLE} value={model.title} onChange={(event) => setModel({ ...model, title: event.target.value })} autoFocus={!saved} />
         <div className="dash-pair">
           <TextField label="Folder" maxLength={100} value={model.folder} onChange={(event) => setModel({ ...model, folder: event.target.value })} />
           <TextField label="Tags" hint="with commas between them" value={model.tags.join(', ')} onChange={(event) => setModel({ ...model, tags: tagsOf(event.target.value) })} />
@@ -66,7 +68,7 @@ export default function SaveDialog({ close, draft, saved }: Props) {
           Show at first the time range that is shown now
         </label>
         {work.error && !isConflict ? <Failure error={work.error} /> : null}
-        {isConflict && saved ? <Conflict saved={saved} overwrite={() => work.mutate(true)} draft={draft} close={close} /> : null}
+        {isConflict && saved ? <Conflict saved={saved} save={work.mutate} draft={draft} close={close} /> : null}
         <div className="row" style={{ justifyContent: 'flex-end' }}>
           <Button onPress={close}>Cancel</Button>
           {isConflict ? null : (
@@ -88,12 +90,12 @@ function tagsOf(text: string): string[] {
 
 interface ConflictProps {
   saved: SavedDashboard
-  overwrite: () => void
+  save: (how: How) => void
   draft: Draft
   close: () => void
 }
 
-function Conflict({ saved, overwrite, draft, close }: ConflictProps) {
+function Conflict({ saved, save, draft, close }: ConflictProps) {
   const client = useQueryClient()
   const reload = () => {
     draft.discard()
@@ -109,7 +111,8 @@ function Conflict({ saved, overwrite, draft, close }: ConflictProps) {
             See theirs
           </a>
           <Button onPress={reload}>Take theirs, drop mine</Button>
-          <Button kind="danger" onPress={overwrite}>
+          <Button onPress={() => save('copy')}>Save mine as another</Button>
+          <Button kind="danger" onPress={() => save('overwrite')}>
             Overwrite with mine
           </Button>
         </div>

@@ -61,6 +61,8 @@ export const NO_OPTIONS: PanelOptions = {
   links: [],
 }
 
+export const MOST_TITLE = 200
+
 export const NO_DASHBOARD: DashboardModel = {
   title: 'New dashboard',
   description: '',

@@ -28,6 +28,7 @@ export function TimeSeriesPanel({ panel, data, size, range }: SeriesProps) {
       <TimeSeries
         title={panel.title || 'Panel'}
         lines={lines}
+        unit={isShare ? undefined : options.unit}
         format={format}
         drawn={options.fill > 0 || options.stacking !== 'none' ? 'area' : 'line'}
         stacked={options.stacking !== 'none'}
