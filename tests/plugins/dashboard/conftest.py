@@ -28,7 +28,8 @@ Fixtures:
 
 `await dashboard.add_hostile()` and `add_large()` bring hostile and large telemetry into tenants of their own (use
 `tenant="hostile"` or `"large"`); `async with dashboard.flood(1000):` sends that many log lines a second;
-`await dashboard.play_shop(first=1190, prefix="my-")` is an application of the SDK that comes to life.
+`await dashboard.play_shop(first=1190, prefix="my-")` is an application of the SDK that comes to life: on a server of
+one's own (`dashboard_in`), for its services would show on the pages of other tests.
 
 `rig_axe.serious_findings(page)` gives the serious accessibility findings, in words. `take_screenshot(page, "name")`
 keeps a picture among the artefacts (`OPHION_TEST_ARTEFACTS`, build/screenshots); every failed test leaves one there.
@@ -39,6 +40,8 @@ keeps a server with the data running and prints its address.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -94,13 +97,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+@asynccontextmanager
+async def dashboard_in(directory: Path) -> AsyncIterator[Dashboard]:
+    """Run a server with the shop's data and pages that can be driven."""
+    chromium()
+    async with running_dashboard(directory) as running:
+        if "dashboard is missing" in (await running.server.get("/", key="")).text:
+            unavailable("needs the built pages: make dashboard")
+        yield running
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def dashboard(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dashboard]:
     """The server with the shop's data."""
-    chromium()
-    async with running_dashboard(tmp_path_factory.mktemp("dashboard") / "server") as running:
-        if "dashboard is missing" in (await running.server.get("/", key="")).text:
-            unavailable("needs the built pages: make dashboard")
+    async with dashboard_in(tmp_path_factory.mktemp("dashboard") / "server") as running:
         yield running
 
 

@@ -2,15 +2,18 @@
 
 import re
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+import pytest_asyncio
 import yaml
 from playwright.async_api import Locator, Page, expect
 
 from agent_process import eventually
 from benchmarks.dashboard_payloads import log_lines
-from tests.plugins.dashboard.conftest import OpenPage
+from tests.plugins.dashboard.conftest import OpenPage, dashboard_in
 from tests.plugins.dashboard.rig_browser import settled
 from tests.plugins.dashboard.rig_plan import BUSY_HOST, REGIONS, SLOW, trace_id, trace_plan
 from tests.plugins.dashboard.rig_server import Dashboard
@@ -19,6 +22,19 @@ PASSWORD = re.compile(r"log in as admin with the password (\S+)")
 PREFIX = "story-"
 # The last 20 minutes of the shop; the slow checkout lies in their middle.
 FIRST, MINUTES = 1000, 20
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def dashboard(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dashboard]:
+    """A server of its own: services that appear here would show on the pages of other tests."""
+    async with dashboard_in(tmp_path_factory.mktemp("story") / "server") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sessions() -> dict[str, Any]:
+    """Cookies of this server's users."""
+    return {}
 
 
 async def sign_in(page: Page, password: str) -> None:
