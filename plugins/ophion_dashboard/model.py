@@ -11,8 +11,8 @@ from ophion_dashboard.panels import Panel, Sentence, Text
 
 UID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,40}$"
 MAX_BODY_BYTES: Final = 512 << 10
-# Paths of the API that stand where a uid would.
-RESERVED: Final = frozenset({"home", "import", "snapshots", "templates"})
+# Paths of the API, and of the pages, that stand where a uid would.
+RESERVED: Final = frozenset({"home", "import", "new", "snapshots", "templates"})
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}\Z")
 _LABEL_VALUES: Final = re.compile(r"label_values\(\s*(?:(?P<selector>.+),\s*)?(?P<label>[A-Za-z_][A-Za-z0-9_]*)\s*\)\Z")
 _INTERVAL: Final = re.compile(r"([1-9][0-9]{0,5}(ms|s|m|h|d|w))+\Z")

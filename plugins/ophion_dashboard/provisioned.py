@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ophion_dashboard.model import Dashboard
+from ophion_dashboard.model import RESERVED, Dashboard
 from ophion_dashboard.yaml_format import InvalidDashboardError, read_dashboard_file
 
 _SUFFIXES: Final = frozenset({".yaml", ".yml"})
@@ -89,6 +89,11 @@ def _read(folder: Path, stamps: Mapping[Path, Stamp]) -> tuple[dict[str, Provisi
             continue
         uid = content.uid or _uid_of(file)
         name = file.relative_to(folder).as_posix()
+        if uid in RESERVED:
+            broken.append(
+                f'{file}: uid: is "{uid}" by the file\'s name, which has a meaning of its own; write another one'
+            )
+            continue
         if uid in found:
             broken.append(f'{file}: uid: "{uid}" is that of {found[uid].file} too; give it another one')
             continue

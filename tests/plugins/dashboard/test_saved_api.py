@@ -96,6 +96,12 @@ async def test_tenants_see_nothing_of_one_another(server: Dashboards) -> None:
         assert detail.startswith("dashboard hosts: there is no")
 
 
+@pytest.mark.parametrize("uid", ["home", "import", "new", "snapshots", "templates"])
+async def test_refuses_a_uid_that_is_a_page(server: Dashboards, uid: str) -> None:
+    detail = await server.refused("POST", "/api/dashboards", {"uid": uid, "dashboard": sample()}, expect=422)
+    assert f'must not be "{uid}", which has a meaning of its own; choose another uid' in detail
+
+
 async def test_refuses_a_uid_that_is_taken(server: Dashboards) -> None:
     await _made(server)
     detail = await server.refused("POST", "/api/dashboards", {"uid": "hosts", "dashboard": sample()}, expect=409)

@@ -279,6 +279,18 @@ async def test_two_files_with_one_uid_are_told(server: Dashboards, folder: Path)
     )
 
 
+@pytest.mark.parametrize("name", ["home", "new", "snapshots"])
+async def test_a_file_named_as_a_page_needs_a_uid_of_its_own(server: Dashboards, folder: Path, name: str) -> None:
+    file = folder / f"{name}.yaml"
+    file.write_text(PAGE.format(title="Ours"), encoding="utf-8")
+    assert await _scanned(server) == {"over-view": "Overview"}
+    assert server.extension.context.health.reason == (
+        f'{file}: uid: is "{name}" by the file\'s name, which has a meaning of its own; write another one'
+    )
+    file.write_text(f"uid: ours\n{PAGE.format(title='Ours')}", encoding="utf-8")
+    assert await _scanned(server) == {"over-view": "Overview", "ours": "Ours"}
+
+
 async def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
     async with dashboards(tmp_path, {"dashboards_directory": str(tmp_path / "none")}) as server:
         assert await server.ask("GET", "/api/dashboards") == []
