@@ -107,9 +107,12 @@ async def test_query_without_series_says_so(shop: CommandShop) -> None:
     ("arguments", "message"),
     [
         (("sum(",), "parse"),
-        (("up", "--at", AT, "--step", "5s"), "--at asks for one time; leave out --from, --to and --step"),
+        (("up", "--at", "1769846400", "--step", "5s"), "--at asks for one time; leave out --from, --to and --step"),
         (("up", "--at", "soon"), '--at: must be a time such as 2026-01-31T08:00:00Z, 1769846400 or now-1h, got "soon"'),
-        (("up", "--from", AT, "--to", FROM), f"--from: must be before --to, got {AT}; choose an earlier begin"),
+        (
+            ("up", "--from", "1769846400", "--to", "1769845800"),
+            "--from: must be before --to, got 1769846400; choose an earlier begin",
+        ),
         (("up", "--step", "0s"), "--step: must be longer than 0, got 0s; leave it out for about 60 values"),
         (("up", "--step", "fast"), '--step: must be a duration such as 200ms, 5s or 1m30s, got "fast"'),
     ],
