@@ -8,7 +8,7 @@ ARGS ?=
 
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup run test check docs dashboard bench lock clean
+.PHONY: help setup run test check check-style check-types check-generated check-pages docs dashboard bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -25,14 +25,22 @@ test: $(VENV)/.dev dashboard  ## run the tests
 	@$(BIN)/python hatch_build.py npm test --silent
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
-check: $(VENV)/.dev  ## lint, formatting, types, import rules and generated documentation
+check: check-style check-types check-generated check-pages  ## lint, formatting, types, import rules and generated documentation
+
+check-style: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-types: $(VENV)/.dev
+	$(BIN)/mypy
+
+check-generated: $(VENV)/.dev
 	$(BIN)/python scripts/generate_reference.py --check
 	$(BIN)/python scripts/generate_api_docs.py --check
 	$(BIN)/python scripts/generate_promql_differences.py --check
+
+check-pages: $(VENV)/.project $(VENV)/.node
 	$(BIN)/python hatch_build.py npm run --silent check
 	$(BIN)/python hatch_build.py $(CURDIR)/$(BIN)/python $(CURDIR)/scripts/generate_api_client.py --check
 
@@ -73,7 +81,8 @@ $(VENV)/.node: $(VENV)/.server requirements/node.txt
 	@$(BIN)/python hatch_build.py has-node || $(PIP) --require-hashes -r requirements/node.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.project requirements/dev.txt
+# One pip at a time: Node.js may be a package too.
+$(VENV)/.dev: $(VENV)/.project requirements/dev.txt | $(VENV)/.node
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
