@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install packages into the virtual environment $1 with the given pip arguments, which it makes where there is none.
-# Every download is checked against the hashes in requirements/.
+# Every download is checked against the hashes in requirements/. Python compiles what is imported when it is: of all that
+# the locks bring, that is the smaller part.
 set -eu
 
 venv=$1
@@ -10,4 +11,4 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     echo "making $venv with $python"
     "$python" -m venv --clear "$venv"
 fi
-exec "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+exec "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile "$@"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode, b64encode
+from binascii import a2b_base64
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 _DEEPEST: Final = 64
+_TEXT_TAG: Final = 0x0A
+_SHORT: Final = 0x80 + 2
 # Longer ones are beyond every double.
 _LONGEST_NUMBER: Final = 300
 
@@ -42,9 +45,32 @@ def shown_pairs(pairs: Iterable[KeyValue], depth: int = 0) -> dict[str, Any]:
 def decoded(encoded: bytes) -> Any:
     """Return a stored value as JSON; bytes that are no AnyValue are shown as they are."""
     try:
+        # Most values are short texts: the tag of `string_value`, one byte of length, and the text.
+        size = len(encoded)
+        if 1 < size < _SHORT and encoded[0] == _TEXT_TAG and encoded[1] == size - 2:
+            return encoded[2:].decode()
         return shown(AnyValue.FromString(encoded))
-    except DecodeError:
+    except (DecodeError, UnicodeDecodeError):
         return {"base64": b64encode(encoded).decode()}
+
+
+class _Decoded(dict[str, Any]):
+    """Values by their encodings in base64, each decoded when it is first asked for."""
+
+    def __missing__(self, encoded: str) -> Any:
+        value = self[encoded] = decoded(a2b_base64(encoded))
+        return value
+
+
+class AttributeReader:
+    """Reads the attributes of many items: decodes what comes again and again once."""
+
+    def __init__(self) -> None:
+        self._values = _Decoded()
+
+    def read(self, keys: Sequence[str], values: Sequence[str]) -> dict[str, Any]:
+        """Return what `attributes_of` returns; items share lists and objects of equal values."""
+        return dict(zip(keys, map(self._values.__getitem__, values), strict=True))
 
 
 def attributes_of(keys: Sequence[str], values: Sequence[str]) -> dict[str, Any]:

@@ -43,6 +43,31 @@ async def test_encodes_models_by_their_aliases(api_server: Any) -> None:
     assert answer.json() == [{"name": "é", "sizeBytes": 3, "ratio": None}]
 
 
+class Other(BaseModel):
+    count: int
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Thing(name="a", sizeBytes=3), {"name": "a", "sizeBytes": 3, "ratio": 0.5}),
+        (Other(count=2), {"count": 2}),
+        ([Other(count=1)], [{"count": 1}]),
+    ],
+)
+async def test_encodes_whichever_of_several_models(api_server: Any, value: Any, expected: Any) -> None:
+    server = await api_server([answering(value, answer=Thing | Other | list[Other])])
+    assert (await server.get("/api/thing", key="reader")).json() == expected
+
+
+async def test_shows_no_more_of_a_model_than_was_declared(api_server: Any) -> None:
+    class Secretive(Thing):
+        secret: str = "s"
+
+    server = await api_server([answering(Secretive(name="a", sizeBytes=3), answer=Thing | Other)])
+    assert (await server.get("/api/thing", key="reader")).json() == {"name": "a", "sizeBytes": 3, "ratio": 0.5}
+
+
 async def test_encodes_plain_values_without_a_model(api_server: Any) -> None:
     value = {"a": [1, None, 1.5, {"b": "é"}], "big": 1 << 70}
     server = await api_server([answering(value, answer=dict[str, Any])])

@@ -1,6 +1,7 @@
 """The parts of the telemetry routes that need no store."""
 
 import math
+from base64 import b64encode
 from itertools import pairwise
 from typing import Any
 
@@ -8,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ophion_agent.server import BadRequest, Call
-from ophion_api.any_values import decoded, encodings, shown
+from ophion_api.any_values import AttributeReader, attributes_of, decoded, encodings, shown
 from ophion_api.cursors import decode_cursor, encode_cursor
 from ophion_api.exports import export, export_format
 from ophion_api.search_terms import Every, Field, Not, Phrase, Some, Word, parse_search
 from ophion_api.sql_parts import Binder
 from ophion_api.time_ranges import SECOND, TimeRange, parse_time, rfc3339
-from ophion_api.traces_view import _children, _Item, _item, critical_path
+from ophion_api.traces_models import SpanView
+from ophion_api.traces_spans import Span
+from ophion_api.traces_view import _children, critical_path
 from telemetry_sample import value_of
 
 NOW = 1_700_000_000 * SECOND
@@ -108,6 +110,19 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_attribute_values_are_shown_as_they_are(value: Any) -> None:
     assert decoded(value_of(value).SerializeToString()) == value
+
+
+@pytest.mark.parametrize("encoded", [b"\x0a\x02\xff\xfe", b"\x0a\x02abc", b"\x0a", b"\xff"])
+def test_what_is_no_value_is_shown_as_it_is(encoded: bytes) -> None:
+    assert decoded(encoded) == {"base64": b64encode(encoded).decode()}
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=3), VALUES, max_size=4), max_size=6))
+def test_reading_many_attributes_is_reading_each(items: list[dict[str, Any]]) -> None:
+    reader = AttributeReader()
+    for item in items:
+        encoded = [b64encode(value_of(value).SerializeToString()).decode() for value in item.values()]
+        assert reader.read(list(item), encoded) == attributes_of(list(item), encoded) == item
 
 
 @given(
@@ -225,13 +240,16 @@ async def test_exports_end_at_their_bound() -> None:
     assert lines == [b'{"n":%d}' % n for n in range(10)]
 
 
-def item(identity: int, parent: int, start: int, end: int) -> _Item:
-    span = Span(span_id=bytes([identity]), parent_span_id=bytes([parent]) if parent else b"")
-    span.start_time_unix_nano, span.end_time_unix_nano = start, end
-    return _item(span, "s", 0, 0)
+def item(identity: int, parent: int, start: int, end: int) -> Span:
+    view = SpanView(
+        span_id=str(identity), parent_span_id=str(parent or ""), name="", service="s", kind="internal", status="unset",
+        status_message="", offset_ms=0.0, duration_ms=0.0, self_ms=0.0, critical_ms=0.0, trace_state="", attributes={},
+        events=[], links=[], resource=0, scope=0,
+    )  # fmt: skip
+    return Span(view, start, max(start, end))
 
 
-def critical(*items: _Item) -> list[int]:
+def critical(*items: Span) -> list[int]:
     found = critical_path(items, _children(items))
     return [found.get(id(one), 0) for one in items]
 
@@ -246,6 +264,6 @@ def test_critical_path_follows_the_child_that_ended_last() -> None:
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 50), st.integers(0, 50)), max_size=9))
 def test_critical_path_is_never_longer_than_the_longest_root(spans: list[tuple[int, int, int]]) -> None:
     items = [item(n + 1, parent, start, start + length) for n, (parent, start, length) in enumerate(spans)]
-    known = {one.span.span_id for one in items}
-    roots = [one.end - one.start for one in items if one.span.parent_span_id not in known]
+    known = {one.view.span_id for one in items}
+    roots = [one.end - one.start for one in items if one.view.parent_span_id not in known]
     assert sum(critical(*items)) == max(roots, default=0)

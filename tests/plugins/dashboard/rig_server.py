@@ -45,7 +45,7 @@ panels:
 ROLES = ("viewer", "operator", "admin")
 PASSWORD = "correct horse battery"
 # Rates of this host need two measurements, and a page should not wait for them.
-_SETS = (UNLIMITED, "receivers.hostmetrics.collection_interval=2s", "receivers.hostmetrics.initial_delay=0s")
+_SETS = (UNLIMITED, "receivers.hostmetrics.collection_interval=5s", "receivers.hostmetrics.initial_delay=0s")
 _VISIBLE_SECONDS = 120.0
 # Steps of charts begin with a minute or a part of one. The data lie in them the same way in every run, and not so close
 # to an end that a click, which is exact to a pixel, may meet the step beside it.
