@@ -9,6 +9,9 @@ export interface Place {
   y: number
 }
 
+/** Laying out more calls than this would hold up the page: it grows with the square of them, seconds for some hundred. */
+const MOST_CALLS = 60
+
 /** The layout keeps nodes in plain objects, where a service named `__proto__` would be something else. */
 function id(name: string): string {
   return `node ${name}`
@@ -20,7 +23,7 @@ export function placed({ nodes, edges }: Graph, tall = false): Map<string, Place
   layered.setGraph({ rankdir: tall ? 'TB' : 'LR', nodesep: 26, ranksep: tall ? 60 : 170, marginx: 16, marginy: 16 })
   layered.setDefaultEdgeLabel(() => ({}))
   for (const name of nodes.map((node) => node.name).sort()) layered.setNode(id(name), { width: NODE_WIDTH, height: NODE_HEIGHT })
-  for (const [caller, callee] of edges.map((edge) => [edge.caller, edge.callee] as const).sort()) layered.setEdge(id(caller), id(callee))
+  for (const [caller, callee] of guides({ nodes, edges })) layered.setEdge(id(caller), id(callee))
   layout(layered)
   return new Map(
     nodes.map(({ name }) => {
@@ -28,4 +31,45 @@ export function placed({ nodes, edges }: Graph, tall = false): Map<string, Place
       return [name, { x: x - NODE_WIDTH / 2, y: y - NODE_HEIGHT / 2 }]
     }),
   )
+}
+
+type Call = readonly [caller: string, callee: string]
+
+/**
+ * Return the calls by which nodes find their places, sorted: all of them, or in a large graph those that lead one step
+ * further from where requests come in. The others are drawn, but move nothing.
+ */
+export function guides({ nodes, edges }: Graph): Call[] {
+  const calls = edges.map(({ caller, callee }): Call => [caller, callee]).sort(byNames)
+  if (calls.length <= MOST_CALLS) return calls
+  const steps = stepsFromOutside(nodes.map((node) => node.name).sort(), calls)
+  return calls.filter(([caller, callee]) => steps.get(callee) === (steps.get(caller) ?? 0) + 1)
+}
+
+function byNames([caller, callee]: Call, [other, called]: Call): number {
+  return caller < other ? -1 : caller > other ? 1 : callee < called ? -1 : callee > called ? 1 : 0
+}
+
+/** Return how many calls away each node is from one that nobody calls; where everything is called, from the first by name. */
+function stepsFromOutside(names: readonly string[], calls: readonly Call[]): Map<string, number> {
+  const callees = new Map<string, string[]>()
+  const called = new Set<string>()
+  for (const [caller, callee] of calls) {
+    if (caller === callee) continue
+    called.add(callee)
+    callees.set(caller, [...(callees.get(caller) ?? []), callee])
+  }
+  const steps = new Map<string, number>()
+  const reach = (first: readonly string[]) => {
+    for (const name of first) steps.set(name, 0)
+    for (let ring = first; ring.length > 0; ) {
+      const next = new Set(ring.flatMap((name) => callees.get(name) ?? []).filter((name) => !steps.has(name)))
+      const step = (steps.get(ring[0] as string) ?? 0) + 1
+      for (const name of next) steps.set(name, step)
+      ring = [...next]
+    }
+  }
+  reach(names.filter((name) => !called.has(name)))
+  for (const name of names) if (!steps.has(name)) reach([name])
+  return steps
 }
