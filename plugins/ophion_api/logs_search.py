@@ -25,6 +25,7 @@ from ophion_api.logs_models import (
     LogTailQuery,
     level_of,
 )
+from ophion_api.origins import stored_resources
 from ophion_api.search_sql import search_condition, severity_number
 from ophion_api.search_terms import parse_search
 from ophion_api.sql_parts import Binder, conjunction
@@ -160,15 +161,9 @@ async def resources_of(store: TenantStore, rows: Sequence[Mapping[str, Any]]) ->
     """Return the attributes of the rows' resources by their ids (`resource` and `service_name` of a row)."""
     if not rows:
         return {}
-    binder = Binder()
-    services = binder.bind(sorted({row["service_name"] for row in rows}), "Array(String)")
-    ids = binder.bind(sorted({int(row["resource"]) for row in rows}), "Array(UInt64)")
-    sql = (
-        f"SELECT toString(resource_id) AS id, any(keys) AS keys, any(values) AS values FROM (SELECT resource_id, "
-        f"mapKeys(attributes) AS keys, arrayMap(v -> base64Encode(v), mapValues(attributes)) AS values FROM resources "
-        f"WHERE service_name IN {services} AND resource_id IN {ids}) GROUP BY resource_id"
-    )
-    return {row["id"]: attributes_of(row["keys"], row["values"]) for row in (await store.query(sql, binder)).dicts()}
+    services, ids = {row["service_name"] for row in rows}, {int(row["resource"]) for row in rows}
+    found = await stored_resources(store, services, ids)
+    return {str(one): resource.attributes for one, resource in found.items()}
 
 
 async def log_histogram(store: TenantStore, filters: LogFilters, bounds: TimeRange, step: int) -> LogHistogram:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ophion_agent.server import Columns
-from ophion_api.any_values import AttributeReader, attribute_columns, attributes_of
+from ophion_api.any_values import AttributeReader, attribute_columns
+from ophion_api.origins import stored_resources, stored_scopes
 from ophion_api.sql_parts import Binder
 from ophion_api.telemetry_access import TenantStore
 from ophion_api.time_ranges import TimeRange
@@ -65,8 +66,16 @@ async def read_spans(store: TenantStore, trace_id: str, bounds: TimeRange, limit
     columns = await store.query(sql, binder)
     if not columns:
         return Spans(columns, [], [])
-    resources, scopes = await asyncio.gather(_resources(store, columns), _scopes(store, columns))
-    return Spans(columns, resources, scopes)
+    resource_ids, scope_ids = _ids(columns["resource_id"]), _ids(columns["scope_id"])
+    resources, scopes = await asyncio.gather(
+        stored_resources(store, set(columns["service_name"]), resource_ids), stored_scopes(store, scope_ids)
+    )
+    # What outlived its resource or scope is shown without one.
+    return Spans(
+        columns,
+        [resources.get(one) or ResourceView(attributes={}, schema_url="") for one in resource_ids],
+        [scopes.get(one) or ScopeView(name="", version="", attributes={}) for one in scope_ids],
+    )
 
 
 def _ids(column: Sequence[int]) -> list[int]:
@@ -76,40 +85,6 @@ def _ids(column: Sequence[int]) -> list[int]:
 
 def _places(column: Sequence[int]) -> dict[int, int]:
     return {one: place for place, one in enumerate(_ids(column))}
-
-
-async def _resources(store: TenantStore, columns: Columns) -> list[ResourceView]:
-    binder = Binder()
-    services = binder.bind(sorted(set(columns["service_name"])), "Array(String)")
-    ids = _ids(columns["resource_id"])
-    sql = (
-        f"SELECT resource_id, any(attributes_keys) AS keys, any(attributes_values) AS encoded, any(schema_url) AS url "
-        f"FROM (SELECT resource_id, schema_url, {attribute_columns()} FROM resources WHERE service_name IN {services} "
-        f"AND resource_id IN {binder.bind(ids, 'Array(UInt64)')}) GROUP BY resource_id"
-    )
-    found = {
-        row["resource_id"]: ResourceView(attributes=attributes_of(row["keys"], row["encoded"]), schema_url=row["url"])
-        for row in (await store.query(sql, binder)).dicts()
-    }
-    # What outlived its resource is shown without one.
-    return [found.get(one) or ResourceView(attributes={}, schema_url="") for one in ids]
-
-
-async def _scopes(store: TenantStore, columns: Columns) -> list[ScopeView]:
-    binder = Binder()
-    ids = _ids(columns["scope_id"])
-    sql = (
-        "SELECT scope_id, any(attributes_keys) AS keys, any(attributes_values) AS encoded, any(name) AS scope, "
-        f"any(version) AS release FROM (SELECT scope_id, name, version, {attribute_columns()} FROM scopes "
-        f"WHERE scope_id IN {binder.bind(ids, 'Array(UInt64)')}) GROUP BY scope_id"
-    )
-    found = {
-        row["scope_id"]: ScopeView(
-            name=row["scope"], version=row["release"], attributes=attributes_of(row["keys"], row["encoded"])
-        )
-        for row in (await store.query(sql, binder)).dicts()
-    }
-    return [found.get(one) or ScopeView(name="", version="", attributes={}) for one in ids]
 
 
 def _spans(columns: Columns, limit: int) -> Iterator[Span]:

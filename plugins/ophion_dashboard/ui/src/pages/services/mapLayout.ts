@@ -57,16 +57,18 @@ function stepsFromOutside(names: readonly string[], calls: readonly Call[]): Map
   for (const [caller, callee] of calls) {
     if (caller === callee) continue
     called.add(callee)
-    callees.set(caller, [...(callees.get(caller) ?? []), callee])
+    const before = callees.get(caller)
+    if (before) before.push(callee)
+    else callees.set(caller, [callee])
   }
   const steps = new Map<string, number>()
   const reach = (first: readonly string[]) => {
-    for (const name of first) steps.set(name, 0)
-    for (let ring = first; ring.length > 0; ) {
-      const next = new Set(ring.flatMap((name) => callees.get(name) ?? []).filter((name) => !steps.has(name)))
-      const step = (steps.get(ring[0] as string) ?? 0) + 1
-      for (const name of next) steps.set(name, step)
-      ring = [...next]
+    const waiting = first.map((name): [string, number] => [name, 0])
+    // Grows while it is walked through.
+    for (const [name, step] of waiting) {
+      if (steps.has(name)) continue
+      steps.set(name, step)
+      for (const callee of callees.get(name) ?? []) waiting.push([callee, step + 1])
     }
   }
   reach(names.filter((name) => !called.has(name)))
